@@ -1,0 +1,1 @@
+"""The numerical engine: tensors in, tensors out."""

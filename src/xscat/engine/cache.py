@@ -1,0 +1,27 @@
+"""Transforms kept between calls, up to a number of bytes."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+from dask.base import tokenize
+
+_lock = threading.Lock()
+_kept: OrderedDict[str, Any] = OrderedDict()
+
+
+def transforms(spec: Any, memory: int) -> Any:
+    """The transforms of a specification, made or kept; the least recently used ones go first."""
+    key = tokenize(spec)
+    with _lock:
+        if key not in _kept:
+            _kept[key] = spec.build()
+        _kept.move_to_end(key)
+        found = _kept[key]
+        while sum(t.nbytes for t in _kept.values()) > memory and len(_kept) > 1:
+            _kept.popitem(last=False)
+        if found.nbytes > memory:
+            del _kept[key]
+        return found

@@ -1,0 +1,255 @@
+"""Wavelet transforms on a plane or a line, in Fourier space.
+
+A *state* is the Fourier transform of a stack of real fields on the block of wave numbers that scale
+j occupies: (batch, field, column, ky, kx), ky in the order of the FFT, kx >= 0. Column 0 is the field
+itself, the others are the moduli U[j1, l1], so that one filter serves all rows of the Gram matrix.
+
+The transform f of a wavelet is real. With f_e, f_o its even and odd parts, the real and imaginary
+parts of a filtered field are the real fields of transforms f_e X and -i f_o X.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import numpy as np
+import torch
+from scipy.fft import next_fast_len
+
+from .moments import column_groups, filled, gram, masked_gram, weighted_mean
+from .wavelets import Wavelet, fourier_reach, orientations, periodized, support_radius
+
+Tensor = torch.Tensor
+
+
+@dataclass(frozen=True)
+class FlatSpec:
+    """All that the transforms on a plane depend on."""
+
+    shape: tuple[int, int]
+    step: tuple[float, float]
+    """Spacing along y and x over the larger of the two; negative where the coordinate descends."""
+    periodic: bool
+    wavelet: Wavelet
+    J: int
+    L: int
+    dtype: torch.dtype
+    device: torch.device
+
+    def build(self) -> Flat:
+        """The transforms themselves."""
+        return Flat(self)
+
+
+@dataclass(frozen=True)
+class FlatCoverage:
+    """Which coefficients of a plane count, for each of R sets of weights."""
+
+    field: Tensor
+    """(R, y, x) weights of the cells."""
+    first: list[Tensor]
+    """Per scale, (R, y, x): 1 where the wavelet's support is valid."""
+    rows: list[Tensor]
+    """Per outer scale, (R, 1 + scales, P): the same for each group of columns, on the block's grid."""
+    weights: list[Tensor]
+    """Per outer scale, (R, P): weights on the block's grid."""
+
+
+class Flat:
+    """The transforms of one plane; a line is a plane of one row and one orientation.
+
+    Parameters
+    ----------
+    spec : FlatSpec
+        Shape, spacing, boundary, wavelet, number of scales and orientations, precision, device.
+    """
+
+    def __init__(self, spec: FlatSpec):
+        self.spec = spec
+        self.n_cells = math.prod(spec.shape)
+        self.halves = [self._halves(j) for j in range(spec.J)]
+        self.grids = [self._grid(j) for j in range(spec.J)]
+        self.filters = [self._filters(j) for j in range(spec.J)]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the filters."""
+        return sum(2 * 2 * even.nbytes for even, _ in self.filters)
+
+    def _halves(self, j: int) -> tuple[int, int]:
+        """Largest ky and kx index of the block of scale j; n // 2 stands for all of them."""
+        reach = fourier_reach(self.spec.wavelet, self.spec.L) / 2**j / (2 * math.pi)
+        half_y, half_x = (
+            min(n // 2, math.ceil(n * abs(step) * reach))
+            for n, step in zip(self.spec.shape, self.spec.step, strict=True)
+        )
+        return half_y, half_x
+
+    def _grid(self, j: int) -> tuple[int, int]:
+        """Shape of a grid of cells that holds the block of scale j."""
+        ny, nx = (
+            n if half == n // 2 else min(n, next_fast_len(2 * half + 1, real=True))
+            for n, half in zip(self.spec.shape, self.halves[j], strict=True)
+        )
+        return ny, nx
+
+    def _filters(self, j: int) -> tuple[Tensor, Tensor]:
+        """Even and odd parts (l, ky, kx) of the wavelets' transforms on the block of scale j."""
+        spec, (half_y, half_x) = self.spec, self.halves[j]
+        ny, nx = spec.shape
+        y = np.arange(ny) if half_y == ny // 2 else np.r_[0 : half_y + 1, -half_y:0]
+        ky = 2 * math.pi / (ny * spec.step[0]) * y[:, None]
+        kx = 2 * math.pi / (nx * spec.step[1]) * np.arange(half_x + 1)
+        period_y, period_x = (
+            2 * math.pi / abs(step) if n > 1 else None
+            for n, step in zip(spec.shape, spec.step, strict=True)
+        )
+
+        def bank(sign: int) -> np.ndarray:
+            args = (spec.L, j, (period_x, period_y))
+            angles = orientations(spec.L)
+            return np.stack(
+                [periodized(spec.wavelet, sign * kx, sign * ky, a, *args) for a in angles]
+            )
+
+        even, odd = (bank(1) + bank(-1)) / 2, (bank(1) - bank(-1)) / 2
+        to_tensor = partial(torch.as_tensor, dtype=spec.dtype, device=spec.device)
+        return to_tensor(even), to_tensor(odd)
+
+    @cached_property
+    def _parseval(self) -> list[tuple[Tensor, Tensor]]:
+        """Weights (l, ky kx) of the real and imaginary parts of the products of two spectra.
+
+        A sum over all wave numbers is a sum over kx >= 0 of k and -k, where f^2(k) + f^2(-k)
+        multiplies the real and f^2(k) - f^2(-k) the imaginary part; kx = 0 holds both k and -k.
+        """
+        weights = []
+        for even, odd in self.filters:
+            double = even.new_full(even.shape[-1:], 2.0)
+            double[0] = 1
+            if self.spec.shape[1] % 2 == 0 and len(double) == self.spec.shape[1] // 2 + 1:
+                double[-1] = 1
+            double /= self.n_cells**2
+            real, imag = (even**2 + odd**2) * double, 2 * even * odd * double
+            weights.append((real.flatten(-2), imag.flatten(-2)))
+        return weights
+
+    def _crop(self, spectrum: Tensor, j: int) -> Tensor:
+        """Block of scale j of a wider spectrum."""
+        half_y, half_x = self.halves[j]
+        n, spectrum = spectrum.shape[-2], spectrum[..., : half_x + 1]
+        if n <= 2 * half_y + 1:
+            return spectrum
+        return torch.cat([spectrum[..., : half_y + 1, :], spectrum[..., n - half_y :, :]], -2)
+
+    def _filtered(self, state: Tensor, j: int, l: slice, shape: tuple[int, int]) -> list[Tensor]:
+        """Real and imaginary part of the state filtered at scale j, on a grid of cells."""
+        parts = []
+        for filters, unit in zip(self.filters[j], (1, -1j), strict=True):
+            spectrum = state * (filters[l] * unit)
+            half_y = self.halves[j][0]
+            if spectrum.shape[-2] < shape[0]:
+                gap = spectrum.new_zeros(*spectrum.shape[:-2], shape[0] - 2 * half_y - 1, 1)
+                gap = gap.expand(*gap.shape[:-1], spectrum.shape[-1])
+                positive, negative = spectrum[..., : half_y + 1, :], spectrum[..., half_y + 1 :, :]
+                spectrum = torch.cat([positive, gap, negative], -2)
+            spectrum = torch.fft.ifft(spectrum, dim=-2)
+            parts.append(torch.fft.irfft(spectrum, n=shape[1], dim=-1).flatten(-2))
+        return parts
+
+    def start(self, fields: Tensor, coverage: FlatCoverage | None) -> Tensor:
+        """State of scale 0 of fields (batch, field, cells)."""
+        return self._spectrum(fields[:, :, None], None if coverage is None else coverage.field, 0)
+
+    def _spectrum(self, cells: Tensor, valid: Tensor | None, j: int) -> Tensor:
+        """Spectra of cells (..., P), with the mean of the valid ones in place of the others."""
+        if valid is not None:
+            cells = filled(cells, valid.amax(0).flatten() > 0, -1)
+        spectrum = torch.fft.rfft(cells.unflatten(-1, self.spec.shape))[
+            ..., : self.halves[j][1] + 1
+        ]
+        return self._crop(torch.fft.fft(spectrum, dim=-2), j)
+
+    def first(self, state: Tensor, j: int, coverage: FlatCoverage | None) -> list[Tensor]:
+        """Coefficients W of scale j of each field, real and imaginary part (batch, field, l, P)."""
+        return self._filtered(state[:, :, :1], j, slice(None), self.spec.shape)
+
+    def mean(self, x: Tensor, j: int, coverage: FlatCoverage | None) -> Tensor:
+        """Means (R, batch, ...) of x (batch, ..., P) over the valid coefficients of scale j."""
+        if coverage is None:
+            return x.mean(-1)[None]
+        return weighted_mean(x, (coverage.first[j] * coverage.field).flatten(1))
+
+    def append(self, state: Tensor, U: Tensor, j: int, coverage: FlatCoverage | None) -> Tensor:
+        """State with the moduli of scale j (batch, field, l, P) as further columns."""
+        valid = None if coverage is None else coverage.first[j]
+        return torch.cat([state, self._spectrum(U, valid, j)], 2)
+
+    def coarsen(self, state: Tensor, j: int, coverage: FlatCoverage | None) -> Tensor:
+        """State of scale j + 1 from that of scale j."""
+        return self._crop(state, j + 1)
+
+    def gram(self, state: Tensor, j: int, coverage: FlatCoverage | None) -> Tensor:
+        """Gram matrices (R, batch, l, C, C) of all columns filtered at scale j, C = fields x columns."""
+        if coverage is None:
+            rows = state.flatten(-2).flatten(1, 2)
+            real, imag = rows.real.contiguous(), rows.imag.contiguous()
+            weights = zip(*self._parseval[j], strict=True)
+            return torch.stack([gram(real, imag, even, odd) for even, odd in weights], 1)[None]
+        groups = column_groups(state.shape[2], state.shape[1], self.spec.L)
+        valid, weights, result = coverage.rows[j][:, groups], coverage.weights[j], []
+        grid = self.grids[j]
+        for l in range(self.spec.L):
+            rows = self._filtered(state.flatten(1, 2), j, slice(l, l + 1), grid)
+            real, imag = (x * (math.prod(grid) / self.n_cells) for x in rows)
+            result.append(masked_gram(real, imag, valid, weights))
+        return torch.stack(result, 2)
+
+    def coverage(self, weights: Tensor, min_coverage: float) -> FlatCoverage | None:
+        """Which coefficients count, given the weights (R, cells) of the cells; 0 is missing.
+
+        Returns None when all count alike.
+        """
+        field = weights.reshape(-1, *self.spec.shape).to(torch.float64)
+        if self.spec.periodic and bool((field == field[0, 0, 0]).all()):
+            return None
+        valid = (field > 0).double()
+        first, rows, sampled = [], [], []
+        for j in range(self.spec.J):
+            first.append(self._erode(valid, j, min_coverage))
+            groups = [first[j]] + [self._erode(first[i], j, min_coverage) for i in range(j + 1)]
+            rows.append(self._sample(torch.stack(groups, 1), j))
+            sampled.append(self._sample(field, j))
+        dtype = self.spec.dtype
+        return FlatCoverage(
+            field.to(dtype),
+            [f.to(dtype) for f in first],
+            [r.to(dtype) for r in rows],
+            [s.to(dtype) for s in sampled],
+        )
+
+    def _erode(self, valid: Tensor, j: int, min_coverage: float) -> Tensor:
+        """1 where enough of the support of the wavelet of scale j lies on valid cells (R, y, x)."""
+        radius = support_radius(self.spec.wavelet, self.spec.L) * 2**j
+        distance2, pad = torch.zeros((), dtype=torch.float64), []
+        for n, step in zip(self.spec.shape, self.spec.step, strict=True):
+            # a closed boundary is a frame of missing cells as wide as the support
+            frame = 0 if self.spec.periodic or n == 1 else math.ceil(radius / abs(step))
+            pad = [frame, frame, *pad]
+            offset = torch.fft.fftfreq(n + 2 * frame, 1 / (n + 2 * frame), dtype=torch.float64)
+            distance2 = distance2[..., None] + (offset * step) ** 2
+        kernel = torch.exp(-4.5 * distance2 / radius**2) * (distance2 <= radius**2)
+        missing = torch.nn.functional.pad(1 - valid, pad, value=1.0)
+        spectrum = torch.fft.rfft2(missing) * torch.fft.rfft2(kernel / kernel.sum())
+        lost = torch.fft.irfft2(spectrum, s=missing.shape[-2:])
+        ny, nx = self.spec.shape
+        lost = lost[:, pad[2] : pad[2] + ny, pad[0] : pad[0] + nx]
+        return (1 - lost >= min_coverage - 1e-9).double() * valid
+
+    def _sample(self, x: Tensor, j: int) -> Tensor:
+        """Values of x (..., y, x) on the grid of cells of scale j, flattened."""
+        for dim, size in zip((-2, -1), self.grids[j], strict=True):
+            x = x.index_select(dim, torch.arange(size, device=x.device) * x.shape[dim] // size)
+        return x.flatten(-2)

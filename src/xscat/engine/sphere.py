@@ -1,0 +1,371 @@
+"""Wavelet transforms on HEALPix cells, as sparse products on a pyramid of coarser and coarser maps.
+
+A *state* is a stack of maps at the level of scale j: (cells, batch, field, column), columns as in `flat`.
+Cells are in nested order. On the full sky they are kept in the order (ring of faces, cell in the face,
+face): a rotation by 90° in longitude takes a face to the next, so four consecutive cells share one
+stencil, which then applies to four times as many columns.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from .moments import column_groups, filled, masked_gram, weighted_mean
+from .moments import gram as gram_matrix
+from .stencils import (
+    cell_vectors,
+    SMOOTHING_RADIUS,
+    neighborhood,
+    smoothing_stencils,
+    wavelet_stencils,
+)
+from .wavelets import Array, Wavelet
+
+Tensor = torch.Tensor
+
+with warnings.catch_warnings():  # torch announces once per process that CSR is in beta
+    warnings.simplefilter("ignore")
+    torch.eye(2).to_sparse_csr()
+
+
+class _Product(torch.autograd.Function):
+    """Sparse matrices of one pattern times the columns of x (n_in, B) → (C n_out, B)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, operator: Operator, channels: slice) -> Tensor:
+        ctx.operator, ctx.channels = operator, channels
+        return torch.cat([matrix @ x for matrix in operator.matrices[channels]])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        transposes = ctx.operator.transposes[ctx.channels]
+        parts = gradients[0].chunk(len(transposes))
+        return sum(m @ g.contiguous() for m, g in zip(transposes, parts, strict=True)), None, None
+
+
+class Operator:
+    """Sparse matrices applied to the columns of a map, differentiable.
+
+    Parameters
+    ----------
+    matrices : list of scipy.sparse.csr_array
+        They act on the rows of the input followed by the halo, counted in groups of *copies*.
+    halo : (h copies,) int, optional
+        Rows of the input that are appended to it.
+    copies : int
+        Number of consecutive rows that share a stencil.
+    """
+
+    def __init__(
+        self,
+        matrices: list[Any],
+        *,
+        halo: Array | None = None,
+        copies: int = 1,
+        dtype: torch.dtype,
+        device: torch.device,
+    ):
+        self.copies, self.dtype, self.device = copies, dtype, device
+        self.halo = None if halo is None else torch.as_tensor(halo, device=device)
+        self._scipy = matrices
+        self.matrices = [self._to_torch(m) for m in matrices]
+
+    def _to_torch(self, matrix: Any) -> Tensor:
+        return torch.sparse_csr_tensor(
+            torch.as_tensor(matrix.indptr.astype(np.int32)),
+            torch.as_tensor(matrix.indices.astype(np.int32)),
+            torch.as_tensor(matrix.data, dtype=self.dtype),
+            matrix.shape,
+            device=self.device,
+            check_invariants=False,
+        )
+
+    @cached_property
+    def transposes(self) -> list[Tensor]:
+        """The transposed matrices, made when the first gradient is asked for."""
+        return [self._to_torch(m.T.tocsr()) for m in self._scipy]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the matrices."""
+        return sum(m.data.nbytes + m.indices.nbytes for m in self._scipy)
+
+    def __call__(self, x: Tensor, channels: slice = slice(None)) -> Tensor:
+        """Apply the matrices *channels* to x (n_in, ...): (C, n_out, ...)."""
+        columns = x.shape[1:]
+        if self.halo is not None:
+            x = torch.cat([x, x[self.halo]])
+        n_columns = self.matrices[0].shape[1]
+        y = _Product.apply(x.reshape(n_columns, -1), self, channels)
+        return y.view(len(self.matrices[channels]), -1, *columns)
+
+
+@dataclass(frozen=True)
+class SphereSpec:
+    """All that the transforms on a set of HEALPix cells depend on.
+
+    ``cells`` are sorted nested numbers, or None for all. ``frame`` is "meridian", "stereographic" or
+    the angle in radians from which orientations count at each cell, counter-clockwise from east.
+    """
+
+    level: int
+    cells: Array | None
+    frame: str | Array
+    wavelet: Wavelet
+    J: int
+    L: int
+    dtype: torch.dtype
+    device: torch.device
+
+    def build(self) -> Sphere:
+        """The transforms themselves."""
+        return Sphere(self)
+
+
+@dataclass(frozen=True)
+class SphereCoverage:
+    """Which coefficients count, for each of R sets of weights. Lists go over the scales."""
+
+    field: Tensor
+    """(R, cells): weights of the cells."""
+    columns: list[Tensor]
+    """(cells, 1 + scales): 1 where the field and the moduli of each finer scale are valid."""
+    first: list[Tensor]
+    """(R, cells): weights of the coefficients of the first layer."""
+    rows: list[Tensor]
+    """(R, 1 + scales, cells): 1 where a filtered column counts."""
+    weights: list[Tensor]
+    """(R, cells)"""
+
+    def column(self, j: int, group: int) -> Tensor:
+        """Validity of a group of columns at scale j, as a mask of the states (cells, 1, 1, 1)."""
+        return self.columns[j][:, group, None, None, None] > 0
+
+
+class Level:
+    """The cells of one scale and the operators that start from them."""
+
+    def __init__(self, spec: SphereSpec, level: int, cells: Array | None, frame: str | Array):
+        self.spec, self.level, self.cells, self.frame = spec, level, cells, frame
+        self.copies = 4 if cells is None and isinstance(frame, str) and frame == "meridian" else 1
+        faces = np.arange(12 * 4**level).reshape(3, 4, -1)
+        full = faces[:, 0].ravel() if self.copies == 4 else faces.ravel()
+        self.centers = full if cells is None else cells
+        """Nested numbers of the cells whose stencils are stored."""
+        self.n_cells = self.copies * len(self.centers)
+
+    def _find(self, neighbors: Array) -> tuple[Array, Array | None]:
+        """Rows of the input (and rows of its halo) that hold cells; -1 for those not in the map."""
+        if self.cells is not None:
+            rows = np.searchsorted(self.cells, neighbors).clip(max=len(self.cells) - 1)
+            return np.where(self.cells[rows] == neighbors, rows, -1), None
+        if self.copies == 1:
+            return neighbors, None
+        face, pixel = np.divmod(neighbors, 4**self.level)
+        ring, turns = np.divmod(face, 4)
+        rows = np.where(neighbors < 0, -1, ring * 4**self.level + pixel)
+        across = (turns > 0) & (neighbors >= 0)
+        foreign, inverse = np.unique(4 * rows[across] + turns[across], return_inverse=True)
+        rows[across] = len(self.centers) + inverse
+        own, turned = np.divmod(foreign, 4)
+        return rows, (4 * own[:, None] + (turned[:, None] + np.arange(4)) % 4).ravel()
+
+    def _angles(self, centers: Array) -> Array | float:
+        """Angle at cells from which orientations count, in radians from east."""
+        if not isinstance(self.frame, str):
+            return self.frame[np.searchsorted(self.centers, centers)]
+        if self.frame == "meridian":
+            return 0.0
+        x, y, z = cell_vectors(centers, self.level).T
+        return -np.arctan2(y, x) * np.where(z >= 0, 1, -1)
+
+    def _matrices(self, radius: int, weights: Any) -> tuple[list[Any], Array | None]:
+        """CSR matrices of weights(neighbors, east, north, centers) → (C, n, K), and the halo."""
+        neighbors, values = [], []
+        for centers in np.array_split(self.centers, max(1, len(self.centers) // 2**16)):
+            around, east, north = neighborhood(centers, self.level, radius)
+            neighbors.append(around)
+            values.append(weights(around, east, north, centers))
+        rows, halo = self._find(np.concatenate(neighbors))
+        n_columns = len(self.centers) + (0 if halo is None else len(halo) // self.copies)
+        keep = rows >= 0
+        pointer, columns = (
+            np.r_[0, keep.sum(1).cumsum()].astype(np.int32),
+            rows[keep].astype(np.int32),
+        )
+        shape = (len(rows), n_columns)
+        stacked = np.concatenate(values, 1)
+        return [sparse.csr_array((v[keep], columns, pointer), shape) for v in stacked], halo
+
+    def _operator(self, matrices: list[Any], halo: Array | None, **kwargs: Any) -> Operator:
+        kwargs = {"dtype": self.spec.dtype, "device": self.spec.device} | kwargs
+        return Operator(matrices, halo=halo, copies=self.copies, **kwargs)
+
+    @cached_property
+    def wavelets(self) -> Operator:
+        """The wavelets: channels 2 l and 2 l + 1 are real and imaginary part of orientation l."""
+
+        def weights(around: Array, east: Array, north: Array, centers: Array) -> Array:
+            angles = self._angles(centers)
+            psi = wavelet_stencils(around, east, north, angles, self.spec.wavelet, self.spec.L)
+            precision = np.float32 if self.spec.dtype == torch.float32 else np.float64
+            return np.stack([psi.real, psi.imag], 1).reshape(-1, *around.shape).astype(precision)
+
+        return self._operator(*self._matrices(self.spec.wavelet.radius, weights))
+
+    @cached_property
+    def envelope(self) -> Operator:
+        """The part of the wavelets' envelope on the cells around each cell, in float64."""
+
+        def weights(around: Array, east: Array, north: Array, centers: Array) -> Array:
+            _, envelope = self.spec.wavelet.values(np.hypot(east, north), 0 * east, self.spec.L)
+            envelope[around < 0] = 0
+            return (envelope / envelope.sum(-1, keepdims=True))[None]
+
+        matrices = self._matrices(self.spec.wavelet.radius, weights)
+        return self._operator(*matrices, dtype=torch.float64)
+
+    @cached_property
+    def parents(self) -> Any:
+        """Matrix of the means of the four children of each coarser cell."""
+        parents, rows = np.unique(self.centers // 4, return_inverse=True)
+        n = len(rows)
+        return sparse.csr_array((np.full(n, 0.25), (rows, np.arange(n))), (len(parents), n))
+
+    @cached_property
+    def coarsener(self) -> Operator:
+        """Gaussian smoothing followed by the mean of the four children."""
+
+        def weights(around: Array, east: Array, north: Array, centers: Array) -> Array:
+            return smoothing_stencils(around, east, north)[None]
+
+        (smoothing,), halo = self._matrices(SMOOTHING_RADIUS, weights)
+        return self._operator([(self.parents @ smoothing).tocsr()], halo)
+
+    def coarser(self) -> Level:
+        """The next level."""
+        frame = self.frame
+        if not isinstance(frame, str):
+            frame = np.angle(self.parents @ np.exp(1j * frame))
+        cells = None if self.cells is None else np.unique(self.cells // 4)
+        return Level(self.spec, self.level - 1, cells, frame)
+
+    def children_mean(self, x: Tensor) -> Tensor:
+        """Means (R, coarser cells) of x (R, cells) over the four children; absent ones count 0."""
+        columns = x.view(len(x), -1, self.copies).transpose(0, 1).flatten(1).double().cpu().numpy()
+        means = torch.as_tensor(self.parents @ columns, device=x.device)
+        return means.view(len(means), len(x), -1).transpose(0, 1).flatten(1)
+
+
+class Sphere:
+    """The transforms of one set of HEALPix cells.
+
+    Parameters
+    ----------
+    spec : SphereSpec
+        Level, cells, frame, wavelet, number of scales and orientations, precision, device.
+    """
+
+    def __init__(self, spec: SphereSpec):
+        self.spec = spec
+        self.levels = [Level(spec, spec.level, spec.cells, spec.frame)]
+        while len(self.levels) < spec.J:
+            self.levels.append(self.levels[-1].coarser())
+        self.n_cells = self.levels[0].n_cells
+        self._operators = [level.wavelets for level in self.levels]
+        self._operators += [level.coarsener for level in self.levels[:-1]]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the stencils."""
+        return sum(operator.nbytes for operator in self._operators)
+
+    def _arrange(self, x: Tensor) -> Tensor:
+        """Maps (..., cells) in nested order → (..., cells) in the order of the stencils."""
+        if self.levels[0].copies == 1:
+            return x
+        return x.unflatten(-1, (3, 4, -1)).transpose(-1, -2).flatten(-3)
+
+    def start(self, fields: Tensor, coverage: SphereCoverage | None) -> Tensor:
+        """State of scale 0 of fields (batch, field, cells)."""
+        state = self._arrange(fields).permute(2, 0, 1)[..., None].contiguous()
+        return state if coverage is None else filled(state, coverage.column(0, 0), 0)
+
+    def first(self, state: Tensor, j: int, coverage: SphereCoverage | None) -> list[Tensor]:
+        """Coefficients W of scale j of each field, real and imaginary part (batch, field, l, P)."""
+        W = self.levels[j].wavelets(state[..., :1].contiguous())[..., 0]
+        return [x.permute(2, 3, 0, 1) for x in (W[::2], W[1::2])]
+
+    def mean(self, x: Tensor, j: int, coverage: SphereCoverage | None) -> Tensor:
+        """Means (R, batch, ...) of x (batch, ..., P) over the valid coefficients of scale j."""
+        if coverage is None:
+            return x.mean(-1)[None]
+        return weighted_mean(x, coverage.first[j])
+
+    def append(self, state: Tensor, U: Tensor, j: int, coverage: SphereCoverage | None) -> Tensor:
+        """State with the moduli of scale j (batch, field, l, P) as further columns."""
+        U = U.permute(3, 0, 1, 2)
+        if coverage is not None:
+            U = filled(U, coverage.column(j, j + 1), 0)
+        return torch.cat([state, U], -1)
+
+    def coarsen(self, state: Tensor, j: int, coverage: SphereCoverage | None) -> Tensor:
+        """State of scale j + 1: valid cells smoothed, then averaged by four."""
+        coarsener = self.levels[j].coarsener
+        if coverage is None:
+            return coarsener(state)[0]
+        groups = column_groups(state.shape[-1], 1, self.spec.L)
+        valid = coverage.columns[j][:, None, None, groups]
+        share = coarsener(valid)[0]
+        return filled(coarsener(state * valid)[0] / share, share > 1e-6, 0)
+
+    def gram(self, state: Tensor, j: int, coverage: SphereCoverage | None) -> Tensor:
+        """Gram matrices (R, batch, l, C, C) of all columns filtered at scale j, C = fields x columns."""
+        groups = column_groups(state.shape[-1], state.shape[-2], self.spec.L)
+        result = []
+        for l in range(self.spec.L):
+            rows = self.levels[j].wavelets(state, slice(2 * l, 2 * l + 2))
+            real, imag = rows.flatten(-2).permute(0, 2, 3, 1)
+            if coverage is None:
+                result.append((gram_matrix(real, imag) / real.shape[-1])[None])
+            else:
+                valid = coverage.rows[j][:, groups]
+                result.append(masked_gram(real, imag, valid, coverage.weights[j]))
+        return torch.stack(result, 2)
+
+    def coverage(self, weights: Tensor, min_coverage: float) -> SphereCoverage | None:
+        """Which coefficients count, given the weights (R, cells) of the cells; 0 is missing.
+
+        Returns None when all cells of the sphere count alike.
+        """
+        w = self._arrange(weights).double()
+        if self.spec.cells is None and bool((w == w[0, 0]).all()) and w[0, 0] > 0:
+            return None
+        enough = min_coverage - 1e-9
+        columns, first, rows, weights_j = [], [], [], []
+        groups = [(w > 0).double()]
+        for level in self.levels:
+
+            def erode(valid: Tensor, level: Level = level) -> Tensor:
+                return (enough <= level.envelope(valid.T.contiguous())[0].T) * valid
+
+            groups.append(erode(groups[0]))
+            first.append(groups[-1] * w)
+            columns.append(torch.stack([g.amax(0) for g in groups], 1))
+            rows.append(torch.stack([erode(g) for g in groups], 1))
+            weights_j.append(w)
+            if level is not self.levels[-1]:
+                groups = [(level.children_mean(g) >= enough).double() for g in groups]
+                w = level.children_mean(w)
+
+        def cast(tensors: list[Tensor]) -> list[Tensor]:
+            return [t.to(self.spec.dtype) for t in tensors]
+
+        return SphereCoverage(weights_j[0], cast(columns), cast(first), cast(rows), cast(weights_j))

@@ -1,0 +1,87 @@
+"""Which grid a DataArray is on."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import xarray as xr
+
+from ..errors import GridError, check_choice
+from .base import Grid
+from .flat import regular_grid
+from .healpix import find_cells, healpix_grid
+
+
+def find_grid(da: xr.DataArray, dim: Hashable | Sequence[Hashable] | None = None) -> Grid:
+    """The grid of a field, checked for everything that can be checked without computing.
+
+    HEALPix cells come first, then the dimensions ``y`` and ``x``, then the only dimension.
+
+    Parameters
+    ----------
+    da : DataArray
+        The field.
+    dim : str or two strs, optional
+        Dimension of a line, or the dimensions (y, x) of a plane.
+
+    Raises
+    ------
+    GridError
+        If there is no grid, or it is incomplete, uneven, chunked or empty.
+    """
+    if dim is not None:
+        dims = (
+            (str(dim),)
+            if isinstance(dim, str) or not isinstance(dim, Sequence)
+            else tuple(map(str, dim))
+        )
+        if len(dims) > 2 or len(set(dims)) < len(dims):
+            raise GridError(f"dim={dim!r}: name one dimension of a line or two (y, x) of a plane")
+        for name in dims:
+            check_choice("dim", name, map(str, da.dims))
+        cells = find_cells(da)
+        if cells is not None and dims == da[cells].dims:
+            grid: Grid = healpix_grid(da, cells)
+        else:
+            grid = regular_grid(_nonempty(da), dims)
+    else:
+        grid = _guess(_nonempty(da))
+    _check_chunks(da, grid.dims)
+    return grid
+
+
+def _guess(da: xr.DataArray) -> Grid:
+    cells = find_cells(da)
+    if cells is not None:
+        return healpix_grid(da, cells)
+    if "cell_ids" in da.coords:
+        raise GridError(
+            "'cell_ids' has no HEALPix attributes, the field is not decoded: call "
+            ".pipe(xdggs.decode, {'grid_name': 'healpix', 'level': ..., "
+            "'indexing_scheme': 'nested'}) first"
+        )
+    if {"y", "x"} <= set(da.dims):
+        return regular_grid(da, ("y", "x"))
+    if da.ndim == 1:
+        return regular_grid(da, (str(da.dims[0]),))
+    raise GridError(
+        f"no grid found on dimensions {tuple(da.dims)}: decode HEALPix cells with xdggs.decode, or "
+        "name the dimensions, e.g. dim=('latitude', 'longitude') for a plane or dim='time' for a line"
+    )
+
+
+def _nonempty(da: xr.DataArray) -> xr.DataArray:
+    if da.size == 0:
+        empty = [str(d) for d, n in da.sizes.items() if n == 0]
+        raise GridError(f"the field is empty: dimension {', '.join(empty)} has no elements")
+    return da
+
+
+def _check_chunks(da: xr.DataArray, dims: tuple[str, ...]) -> None:
+    for name in dims:
+        n = len(da.chunksizes.get(name, (1,)))
+        if n > 1:
+            raise GridError(
+                f"dimension {name!r} is split into {n} chunks, but a wavelet needs all of it: "
+                f"use .chunk({{{name!r}: -1}})"
+            )

@@ -1,0 +1,150 @@
+"""Regular grids: a plane or a line."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ..engine.wavelets import support_radius
+from ..errors import GridError
+from .base import Array
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from ..parameters import Parameters
+
+
+@dataclass(frozen=True)
+class _RegularGrid:
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...]
+    """Step of the coordinate along each dimension; negative where it descends."""
+    units: str
+
+    kind: ClassVar[str]
+    oriented: ClassVar[bool]
+
+    @property
+    def step(self) -> float:
+        """Side of the cell in which the wavelets are measured: the larger spacing."""
+        return max(map(abs, self.spacing))
+
+    def largest_J(self, parameters: Parameters, layers: int) -> int:
+        sizes = [n * abs(s) / self.step for n, s in zip(self.shape, self.spacing, strict=True)]
+        if parameters.boundary == "periodic":
+            return int(math.log2(min(sizes))) - 1
+        radius = layers * support_radius(parameters.wavelet, parameters.L)
+        return math.ceil(math.log2(min(sizes) / (2 * radius)))
+
+    def wavelength(self, parameters: Parameters, j: int) -> float:
+        return band_wavelength(parameters) * 2**j * self.step
+
+    def attrs(self) -> dict[str, Any]:
+        return {"grid": self.kind, "spacing": self.step}
+
+    def spec(self, parameters: Parameters, dtype: str, device: str) -> Any:
+        import torch
+
+        from ..engine.flat import FlatSpec
+
+        line = len(self.shape) == 1
+        steps = [s / self.step for s in self.spacing]
+        return FlatSpec(
+            shape=(1, *self.shape) if line else self.shape,
+            step=(1.0, *steps) if line else tuple(steps),
+            periodic=parameters.boundary == "periodic",
+            wavelet=parameters.wavelet,
+            J=parameters.J,
+            L=parameters.L,
+            dtype=getattr(torch, dtype),
+            device=torch.device(device),
+        )
+
+    def arrange(self, values: Array) -> Array:
+        return values.reshape(*values.shape[: values.ndim - len(self.shape)], -1)
+
+    def restore(self, values: Array) -> Array:
+        return values.reshape(*values.shape[:-1], *self.shape)
+
+
+@dataclass(frozen=True)
+class PlaneGrid(_RegularGrid):
+    """A plane with evenly spaced y and x.
+
+    Wavelets are round in the units of the coordinates: where the spacings differ, they are measured
+    in cells of the larger one. Orientations are counted from +x toward +y of the coordinates.
+    """
+
+    kind = "plane"
+    oriented = True
+
+
+@dataclass(frozen=True)
+class LineGrid(_RegularGrid):
+    """One axis with evenly spaced values."""
+
+    kind = "line"
+    oriented = False
+
+
+def band_wavelength(parameters: Parameters) -> float:
+    """Wavelength, in cells, at the center of the band of scale 0."""
+    xi = getattr(parameters.wavelet, "xi", None)
+    if xi is None:
+        k = np.linspace(0, 2 * np.pi, 6284)
+        xi = k[np.abs(parameters.wavelet.fourier(k, 0 * k, parameters.L)[0]).argmax()]
+    return float(2 * np.pi / xi)
+
+
+def regular_grid(da: xr.DataArray, dims: tuple[str, ...]) -> PlaneGrid | LineGrid:
+    """The plane or line of a DataArray, checked."""
+    coordinates = [_axis(da, dim) for dim in dims]
+    spacing = tuple(step for step, _ in coordinates)
+    units = {unit for _, unit in coordinates}
+    if len(units) > 1:
+        raise GridError(
+            f"dimensions {dims} have different units {sorted(units)}: give both the same units"
+        )
+    shape = tuple(da.sizes[dim] for dim in dims)
+    for dim, size in zip(dims, shape, strict=True):
+        if size < 4:
+            raise GridError(f"dimension {dim!r} has {size} cells: at least 4 are needed")
+    return (PlaneGrid if len(dims) == 2 else LineGrid)(dims, shape, spacing, units.pop())
+
+
+def _axis(da: xr.DataArray, dim: str) -> tuple[float, str]:
+    """Spacing and units of a dimension."""
+    if dim not in da.coords:
+        return 1.0, "cells"
+    coordinate = da[dim]
+    values, units = coordinate.values, str(coordinate.attrs.get("units", "1"))
+    if values.dtype.kind == "O" and hasattr(values[0], "calendar"):
+        values = np.array([(v - values[0]).total_seconds() for v in values]) / 86400
+        units = "days"
+    elif values.dtype.kind in "mM":
+        values, units = (values - values[0]) / np.timedelta64(1, "D"), "days"
+    elif values.dtype.kind not in "iuf":
+        raise GridError(f"coordinate {dim!r} is of type {values.dtype}: it must be numeric or time")
+    values = values.astype(float)
+    steps = np.diff(values)
+    if not len(steps):
+        return 1.0, units
+    mean = float(steps.mean())
+    noise = 1e-3 * abs(mean) + 2 * np.spacing(np.float32(np.abs(values).max()))
+    if not np.isfinite(values).all() or mean == 0 or (steps * np.sign(mean) <= 0).any():
+        raise GridError(
+            f"coordinate {dim!r} has missing, repeated or unordered values: sort it "
+            f"(.sortby({dim!r})) and drop duplicates (.drop_duplicates({dim!r}))"
+        )
+    if np.abs(steps - mean).max() > noise:
+        raise GridError(
+            f"coordinate {dim!r} is unevenly spaced (steps from {np.abs(steps).min():g} to "
+            f"{np.abs(steps).max():g} {units}): interpolate to even steps, e.g. "
+            f".interp({dim}=np.linspace(...)), or drop the coordinate to work in cells"
+        )
+    return mean, units

@@ -1,0 +1,194 @@
+"""HEALPix cells, as xdggs describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ..errors import GridError
+from .base import Array
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from ..parameters import Parameters
+
+_NAMES = ("level", "nside", "order", "resolution", "depth", "nest", "indexing_scheme")
+MAX_LEVEL = 10
+
+
+@dataclass(frozen=True, eq=False)
+class HealpixGrid:
+    """HEALPix cells in any order, the whole sphere or part of it.
+
+    Attributes
+    ----------
+    dims : tuple of str
+        The dimension of the cells.
+    level : int
+        HEALPix level, log2(nside).
+    cells : array of int, optional
+        Nested numbers, sorted; None for the whole sphere.
+    order : array of int, optional
+        Position in the caller's array of each cell in nested order; None if it is in that order.
+    size : int
+        Number of cells.
+    """
+
+    dims: tuple[str, ...]
+    level: int
+    cells: Array | None
+    order: Array | None
+    size: int
+
+    kind: ClassVar[str] = "healpix"
+    oriented: ClassVar[bool] = True
+    units: ClassVar[str] = "degrees"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.size,)
+
+    def largest_J(self, parameters: Parameters, layers: int) -> int:
+        from healpix_geo import nested
+
+        reach = layers * parameters.wavelet.radius
+        for J in range(self.level - 1, 0, -1):
+            level = self.level - J + 1
+            if self.cells is None:
+                return J
+            parents, counts = np.unique(self.cells // 4 ** (J - 1), return_counts=True)
+            whole = parents[counts == 4 ** (J - 1)]
+            if len(whole) > 4 * reach**2:
+                around = nested.kth_neighbourhood(
+                    whole.astype(np.uint64), level, reach, num_threads=1
+                )
+                if (np.isin(around, whole) | (around < 0)).all(1).any():
+                    return J
+        return 0
+
+    def wavelength(self, parameters: Parameters, j: int) -> float:
+        from ..engine.stencils import band_center
+
+        side = np.rad2deg(np.sqrt(np.pi / 3) / 2 ** (self.level - j))
+        return float(2 * np.pi / band_center(parameters.wavelet, parameters.L, j) * side)
+
+    def attrs(self) -> dict[str, Any]:
+        return {"grid": self.kind, "level": self.level, "nside": 2**self.level}
+
+    def spec(self, parameters: Parameters, dtype: str, device: str) -> Any:
+        import torch
+
+        from ..engine.sphere import SphereSpec
+
+        return SphereSpec(
+            level=self.level,
+            cells=self.cells,
+            frame=parameters.frame,
+            wavelet=parameters.wavelet,
+            J=parameters.J,
+            L=parameters.L,
+            dtype=getattr(torch, dtype),
+            device=torch.device(device),
+        )
+
+    def arrange(self, values: Array) -> Array:
+        return values if self.order is None else values[..., self.order]
+
+    def restore(self, values: Array) -> Array:
+        if self.order is None:
+            return values
+        result = np.empty_like(values)
+        result[..., self.order] = values
+        return result
+
+
+def find_cells(da: xr.DataArray) -> str | None:
+    """Name of the coordinate that holds HEALPix cell numbers, if there is one."""
+    for name, index in da.xindexes.items():
+        if type(index).__module__.partition(".")[0] == "xdggs":
+            return str(name)
+    for name, coordinate in da.coords.items():
+        if coordinate.attrs.get("grid_name") == "healpix" and coordinate.ndim == 1:
+            return str(name)
+    return None
+
+
+def healpix_grid(da: xr.DataArray, name: str) -> HealpixGrid:
+    """The HEALPix grid of a DataArray whose cell coordinate is *name*, checked."""
+    ids = da[name]
+    level, scheme = _scheme(da, name)
+    nested, level = _nested(ids.values, level, scheme, name)
+    if not 2 <= level <= MAX_LEVEL:
+        raise GridError(
+            f"level {level} (nside {2**level}) of {name!r} is not supported: "
+            f"levels 2 to {MAX_LEVEL} (nside 4 to {2**MAX_LEVEL}) are"
+        )
+    n_sphere = 12 * 4**level
+    bad = (nested < 0) | (nested >= n_sphere)
+    if bad.any():
+        raise GridError(
+            f"{name!r} holds {int(bad.sum())} cell ids outside 0..{n_sphere - 1}, the range of "
+            f"level {level} (first: {ids.values[bad][0]}): check the level in its attributes"
+        )
+    order = None
+    if (np.diff(nested) <= 0).any():
+        order = np.argsort(nested, kind="stable")
+        nested = nested[order]
+        repeated = np.diff(nested) == 0
+        if repeated.any():
+            raise GridError(
+                f"{name!r} holds {int(repeated.sum())} duplicate cell ids (first: "
+                f"{nested[1:][repeated][0]}, nested): average or drop them, e.g. "
+                f".groupby({name!r}).mean()"
+            )
+    cells = None if len(nested) == n_sphere else nested
+    return HealpixGrid((str(ids.dims[0]),), level, cells, order, len(nested))
+
+
+def _scheme(da: xr.DataArray, name: str) -> tuple[int | None, str]:
+    """Level and indexing scheme, from the index or from the attributes."""
+    import xdggs
+
+    info = getattr(da.xindexes.get(name), "grid_info", None)
+    if info is None:
+        attrs: Mapping[str, Any] = {k: v for k, v in da[name].attrs.items() if k in _NAMES}
+        try:
+            info = xdggs.HealpixInfo.from_dict(attrs)
+        except (TypeError, ValueError) as error:
+            raise GridError(
+                f"the attributes of {name!r} do not describe a HEALPix grid ({error}): it needs "
+                "grid_name, level and indexing_scheme"
+            ) from error
+    if not isinstance(info, xdggs.HealpixInfo):
+        raise GridError(f"{name!r} is a {type(info).__name__} grid: only HEALPix is supported")
+    return info.level, info.indexing_scheme
+
+
+def _nested(ids: Array, level: int | None, scheme: str, name: str) -> tuple[Array, int]:
+    """Nested cell numbers and their level."""
+    from healpix_geo import ring, zuniq
+
+    if ids.dtype.kind == "f" and np.array_equal(ids, np.round(ids)):
+        ids = ids.astype(np.int64)
+    if ids.dtype.kind not in "iu":
+        raise GridError(
+            f"{name!r} holds cell ids that are no integers (dtype {ids.dtype}): convert them, "
+            "e.g. .astype('int64')"
+        )
+    if scheme == "zuniq":
+        nested, depth = zuniq.to_nested(ids.astype(np.uint64), num_threads=1)
+        if len(set(depth.tolist())) != 1:
+            raise GridError(f"{name!r} mixes levels {sorted(set(depth.tolist()))}: use one level")
+        return nested.astype(np.int64), int(depth[0])
+    if level is None:
+        raise GridError(f"the level of {name!r} is not known: set it in its attributes")
+    ids = ids.astype(np.int64)
+    if scheme == "ring":
+        inside = (ids >= 0) & (ids < 12 * 4**level)
+        converted = ring.to_nested(np.where(inside, ids, 0).astype(np.uint64), level, num_threads=1)
+        return np.where(inside, converted.astype(np.int64), -1), level
+    return ids, level

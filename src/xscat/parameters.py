@@ -1,0 +1,116 @@
+"""What was asked for: a frozen record that travels to the workers and into the attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .engine.wavelets import Morlet, Wavelet
+from .errors import check_choice
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+STATISTICS = ("S0", "S1", "S2", "S3", "S4")
+_MORLET = ("sigma", "xi", "slant", "radius")
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Parameters of a set of statistics.
+
+    Attributes
+    ----------
+    J, L : int
+        Number of scales and of orientations (1 on a line).
+    statistics : tuple of str
+        Which of S0..S4.
+    boundary : {"valid", "periodic"}
+        Treatment of the border of a plane or line.
+    frame : str
+        Directions from which orientations count on the sphere.
+    wavelet : Morlet or another wavelet
+        The mother wavelet.
+    min_coverage : float
+        Part of a wavelet's support that has to be valid.
+
+    Examples
+    --------
+    >>> import xscat
+    >>> xscat.Parameters(J=4, L=4).statistics
+    ('S0', 'S1', 'S2', 'S3', 'S4')
+    """
+
+    J: int
+    L: int
+    statistics: tuple[str, ...] = STATISTICS
+    boundary: str = "valid"
+    frame: str = "meridian"
+    wavelet: Wavelet = field(default_factory=Morlet)
+    min_coverage: float = 1.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.statistics, str):
+            object.__setattr__(self, "statistics", tuple(self.statistics.split()))
+        if not self.statistics:
+            raise ValueError("statistics=() is empty: name at least one of S0, S1, S2, S3, S4")
+        for name in self.statistics:
+            check_choice("statistics", name, STATISTICS)
+        check_choice("boundary", self.boundary, ("valid", "periodic"))
+        if not 0 < self.min_coverage <= 1:
+            raise ValueError(f"min_coverage={self.min_coverage!r} must lie in (0, 1]")
+        if not isinstance(self.wavelet, Wavelet):
+            raise TypeError(
+                f"wavelet={self.wavelet!r} has no fourier(), values() and radius: "
+                "use xscat.Morlet(...) or an object with these (see xscat.Wavelet)"
+            )
+
+    def to_attrs(self) -> dict[str, Any]:
+        """Flat attributes for a Dataset."""
+        attrs = {
+            "J": self.J,
+            "L": self.L,
+            "statistics": " ".join(self.statistics),
+            "boundary": self.boundary,
+            "frame": self.frame,
+            "wavelet": type(self.wavelet).__name__,
+            "min_coverage": self.min_coverage,
+        }
+        if isinstance(self.wavelet, Morlet):
+            values = {name: getattr(self.wavelet, name) for name in _MORLET}
+            attrs |= {f"wavelet_{k}": v for k, v in values.items() if v is not None}
+        return attrs
+
+    @classmethod
+    def from_attrs(cls, obj: xr.Dataset | Mapping[str, Any]) -> Parameters:
+        """Parameters of a statistics Dataset, from its attributes.
+
+        Parameters
+        ----------
+        obj : Dataset or mapping
+            A Dataset that `covariance` returned, or its ``attrs``.
+
+        Raises
+        ------
+        ValueError
+            If attributes are missing, or the wavelet is not xscat's own.
+        """
+        attrs: Mapping[str, Any] = getattr(obj, "attrs", obj)
+        if not {"J", "L", "wavelet"} <= set(attrs):
+            raise ValueError("no parameters in these attributes: is it a Dataset of statistics?")
+        if attrs["wavelet"] != Morlet.__name__:
+            raise ValueError(
+                f"the wavelet {attrs['wavelet']!r} cannot be made from attributes: pass it yourself"
+            )
+        morlet = {k: attrs[f"wavelet_{k}"] for k in _MORLET if f"wavelet_{k}" in attrs}
+        kinds = {"sigma": float, "xi": float, "slant": float, "radius": int}
+        return cls(
+            J=int(attrs["J"]),
+            L=int(attrs["L"]),
+            statistics=tuple(attrs["statistics"].split()),
+            boundary=attrs["boundary"],
+            frame=attrs["frame"],
+            wavelet=Morlet(**{k: kinds[k](v) for k, v in morlet.items()}),
+            min_coverage=float(attrs["min_coverage"]),
+        )

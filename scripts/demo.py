@@ -23,9 +23,10 @@ STYLE = {
     "figure.dpi": 150,
     "font.size": 9,
     "axes.titlesize": 10,
-    "axes.titleweight": "bold",
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
     "legend.frameon": False,
 }
 
@@ -49,7 +50,7 @@ def main(folder: Path, J: int = 4, L: int = 4) -> xr.Dataset:
 
     total = time.perf_counter() - start
     print(
-        f"\nStatistics of {sst.sizes['time']} maps of {sst.sizes['cells']} cells took {seconds:.1f} s, "
+        f"\n{sst.sizes['time']} maps of {sst.sizes['cells']} cells: statistics in {seconds:.1f} s, "
         f"with the pictures {total:.1f} s.\n"
         f"Written: {folder}/stats.zarr, {folder}/field.png, {folder}/statistics.png"
     )
@@ -65,9 +66,7 @@ def draw_field(field: xr.DataArray) -> plt.Figure:
 
     fig = plt.figure(figsize=(9, 5.2), layout="constrained")
     ax = fig.add_subplot(projection="mollweide", facecolor="0.82")
-    mesh = ax.pcolormesh(
-        np.radians(lon), np.radians(lat), image, cmap="RdYlBu_r", rasterized=True
-    )
+    mesh = ax.pcolormesh(np.radians(lon), np.radians(lat), image, cmap="RdYlBu_r", rasterized=True)
     ax.grid(color="0.3", linewidth=0.3, alpha=0.6)
     ax.set_latitude_grid(30)
     ax.set_xticklabels([])
@@ -81,51 +80,53 @@ def draw_field(field: xr.DataArray) -> plt.Figure:
 
 
 def draw_statistics(stats: xr.Dataset) -> plt.Figure:
-    """Draw S1, S2 and the normalized S3, S4 against wavelength."""
-    normalized = stats.scat.normalize().scat.iso_mean().mean("time").compute()
-    fig, axes = plt.subplots(2, 2, figsize=(9, 7), layout="constrained")
+    """Draw S1, S2 and the normalized S3, S4 against wavelength: lines are means over months."""
+    iso = stats.scat.normalize().scat.iso_mean().sel(dl12=0, dl13=0).compute()
+    fig, axes = plt.subplots(2, 2, figsize=(9.5, 7.5), layout="constrained")
     for ax, name in zip(axes[0], ("S1", "S2"), strict=True):
-        draw_spectrum(ax, stats[name].compute())
-    parallel = normalized.sel(dl12=0, dl13=0)
-    draw_s3(axes[1, 0], parallel.S3)
-    draw_s4(axes[1, 1], parallel.S4)
-    fig.suptitle(f"Scattering-covariance statistics of {stats.attrs.get('source', 'the field')}")
+        draw_orientations(ax, stats[name].compute())
+    for ax, name in zip(axes[1], ("S3", "S4"), strict=True):
+        draw_couplings(ax, iso[name])
+    months = stats.time.dt.strftime("%B %Y").values
+    fig.suptitle(
+        f"Sea-surface temperature, {months[0]} to {months[-1]}: mean (line) and months (dashes)",
+        fontweight="bold",
+    )
     return fig
 
 
-def draw_spectrum(ax: plt.Axes, values: xr.DataArray) -> None:
-    """One line per orientation, and the months as dots around it."""
-    for l1, color in enumerate(plt.cm.twilight_shifted(np.linspace(0.15, 0.85, values.sizes["l1"]))):
-        one = values.isel(l1=l1)
-        label = f"{float(one.angle_l1):.0f}°"
-        ax.loglog(one.wavelength_j1, one.mean("time"), color=color, label=label)
-        ax.plot(one.wavelength_j1, one.transpose("j1", "time"), ".", color=color, markersize=4)
-    ax.set(title=f"{values.name}: {values.long_name}", ylabel=f"[{values.units}]")
-    wavelength_axis(ax, values.wavelength_j1)
-    ax.legend(title="direction of\nthe wave vector")
+def draw_orientations(ax: plt.Axes, values: xr.DataArray) -> None:
+    """S1 or S2: one color per orientation."""
+    ax.set_yscale("log")
+    colors = plt.cm.hsv(np.linspace(0, 1, values.sizes["l1"], endpoint=False)) * (0.8, 0.7, 0.8, 1)
+    for one, color in zip(values.transpose("l1", ...), colors, strict=True):
+        draw_months(ax, one, one.wavelength_j1, color, label=f"{one.angle_l1:.0f}°")
+    units = values.units.replace("degC", "°C").replace("^2", "²")
+    ax.set(title=f"{values.name}, {values.long_name}", ylabel=f"{values.name} [{units}]")
+    ax.legend(title="wave vector,\nfrom east", alignment="left")
 
 
-def draw_s3(ax: plt.Axes, values: xr.DataArray) -> None:
-    for j1 in values.j1.values:
-        one = values.sel(j1=j1)
-        ax.plot(one.wavelength_j2, abs(one), "o-", label=f"{float(one.wavelength_j1):.3g}")
-    ax.set(title="S3, normalized", ylabel="modulus")
-    wavelength_axis(ax, values.wavelength_j2)
-    ax.legend(title="fine wavelength")
+def draw_couplings(ax: plt.Axes, values: xr.DataArray) -> None:
+    """S3, or S4 at j1 = j2: one color per inner scale, along the outer one."""
+    outer = str(values.dims[-1])
+    what = "field with envelope" if outer == "j2" else "power of the envelope (j1 = j2)"
+    colors = plt.cm.viridis(np.linspace(0, 0.85, values.sizes["j1"]))
+    for j1, color in zip(values.j1.values, colors, strict=True):
+        one = values.sel(j1=j1) if outer == "j2" else values.sel(j1=j1, j2=j1)
+        label = f"{one.wavelength_j1:.3g}"
+        draw_months(ax, abs(one), values[f"wavelength_{outer}"], color, label=label)
+    ax.set(title=f"{values.name}, {what}", ylabel=f"|{values.name}| / √(S2 S2)", ylim=(0, None))
+    ax.set_xlabel(f"outer {ax.get_xlabel()}")
+    ax.legend(title=f"inner wavelength\n[{one.wavelength_j1.units}]", alignment="left")
 
 
-def draw_s4(ax: plt.Axes, values: xr.DataArray) -> None:
-    for j1 in values.j1.values:
-        for j2 in values.j2.values[j1:]:
-            one = values.sel(j1=j1, j2=j2)
-            label = f"{float(one.wavelength_j1):.3g}, {float(one.wavelength_j2):.3g}"
-            ax.plot(one.wavelength_j3, abs(one), "o-", label=label)
-    ax.set(title="S4, normalized", ylabel="modulus")
-    wavelength_axis(ax, values.wavelength_j3)
-    ax.legend(title="fine wavelengths")
-
-
-def wavelength_axis(ax: plt.Axes, wavelength: xr.DataArray) -> None:
+def draw_months(
+    ax: plt.Axes, values: xr.DataArray, wavelength: xr.DataArray, color: np.ndarray, **style: str
+) -> None:
+    """Line of the mean over the months, and a dash for each month."""
+    values = values.transpose(..., "time")
+    ax.plot(wavelength, values.mean("time"), "o-", color=color, markersize=5, **style)
+    ax.plot(wavelength, values, "_", color=color, markersize=9)
     ax.set(xscale="log", xlabel=f"wavelength [{wavelength.units}]")
     ax.set_xticks(wavelength.values, [f"{value:.3g}" for value in wavelength.values])
     ax.minorticks_off()

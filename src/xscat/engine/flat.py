@@ -1,8 +1,8 @@
 """Wavelet transforms on a plane or a line, in Fourier space.
 
-A *state* is the Fourier transform of a stack of real fields on the block of wave numbers that scale
-j occupies: (batch, field, column, ky, kx), ky in the order of the FFT, kx >= 0. Column 0 is the field
-itself, the others are the moduli U[j1, l1], so that one filter serves all rows of the Gram matrix.
+A *state* is the Fourier transform of a stack of real fields on the block of wave numbers that
+scale j occupies: (batch, field, column, ky, kx), ky in the order of the FFT, kx >= 0. Column 0 is
+the field itself, the others are the moduli U[j1, l1]: one filter serves all rows of a Gram matrix.
 
 The transform f of a wavelet is real. With f_e, f_o its even and odd parts, the real and imaginary
 parts of a filtered field are the real fields of transforms f_e X and -i f_o X.
@@ -18,8 +18,15 @@ import numpy as np
 import torch
 from scipy.fft import next_fast_len
 
-from .moments import column_groups, filled, gram, masked_gram, weighted_mean
-from .wavelets import Wavelet, fourier_reach, orientations, periodized, support_radius
+from .moments import filled, gram
+from .wavelets import (
+    Wavelet,
+    correlation_area,
+    fourier_reach,
+    orientations,
+    periodized,
+    support_radius,
+)
 
 Tensor = torch.Tensor
 
@@ -45,16 +52,16 @@ class FlatSpec:
 
 @dataclass(frozen=True)
 class FlatCoverage:
-    """Which coefficients of a plane count, for each of R sets of weights."""
+    """Which coefficients of a plane count (see `moments.Coverage`)."""
 
     field: Tensor
-    """(R, y, x) weights of the cells."""
+    """(R, P)"""
     first: list[Tensor]
-    """Per scale, (R, y, x): 1 where the wavelet's support is valid."""
+    """(R, P), on all cells."""
     rows: list[Tensor]
-    """Per outer scale, (R, 1 + scales, P): the same for each group of columns, on the block's grid."""
+    """(R, 1 + scales, P), on the grid of each scale's block."""
     weights: list[Tensor]
-    """Per outer scale, (R, P): weights on the block's grid."""
+    """(R, P), on the same."""
 
 
 class Flat:
@@ -166,7 +173,7 @@ class Flat:
     def _spectrum(self, cells: Tensor, valid: Tensor | None, j: int) -> Tensor:
         """Spectra of cells (..., P), with the mean of the valid ones in place of the others."""
         if valid is not None:
-            cells = filled(cells, valid.amax(0).flatten() > 0, -1)
+            cells = filled(cells, valid.amax(0) > 0, -1)
         spectrum = torch.fft.rfft(cells.unflatten(-1, self.spec.shape))[
             ..., : self.halves[j][1] + 1
         ]
@@ -175,12 +182,6 @@ class Flat:
     def first(self, state: Tensor, j: int, coverage: FlatCoverage | None) -> list[Tensor]:
         """Coefficients W of scale j of each field, real and imaginary part (batch, field, l, P)."""
         return self._filtered(state[:, :, :1], j, slice(None), self.spec.shape)
-
-    def mean(self, x: Tensor, j: int, coverage: FlatCoverage | None) -> Tensor:
-        """Means (R, batch, ...) of x (batch, ..., P) over the valid coefficients of scale j."""
-        if coverage is None:
-            return x.mean(-1)[None]
-        return weighted_mean(x, (coverage.first[j] * coverage.field).flatten(1))
 
     def append(self, state: Tensor, U: Tensor, j: int, coverage: FlatCoverage | None) -> Tensor:
         """State with the moduli of scale j (batch, field, l, P) as further columns."""
@@ -191,21 +192,30 @@ class Flat:
         """State of scale j + 1 from that of scale j."""
         return self._crop(state, j + 1)
 
-    def gram(self, state: Tensor, j: int, coverage: FlatCoverage | None) -> Tensor:
-        """Gram matrices (R, batch, l, C, C) of all columns filtered at scale j, C = fields x columns."""
-        if coverage is None:
-            rows = state.flatten(-2).flatten(1, 2)
-            real, imag = rows.real.contiguous(), rows.imag.contiguous()
-            weights = zip(*self._parseval[j], strict=True)
-            return torch.stack([gram(real, imag, even, odd) for even, odd in weights], 1)[None]
-        groups = column_groups(state.shape[2], state.shape[1], self.spec.L)
-        valid, weights, result = coverage.rows[j][:, groups], coverage.weights[j], []
+    def gram(self, state: Tensor, j: int) -> Tensor:
+        """Gram matrices (batch, l, C, C) of all columns filtered at scale j, C = fields x columns.
+
+        Means over all cells, by Parseval's theorem.
+        """
+        rows = state.flatten(-2).flatten(1, 2)
+        real, imag = rows.real.contiguous(), rows.imag.contiguous()
+        weights = zip(*self._parseval[j], strict=True)
+        return torch.stack([gram(real, imag, even, odd) for even, odd in weights], 1)
+
+    def rows(self, state: Tensor, j: int, l: int) -> tuple[Tensor, Tensor]:
+        """Real and imaginary part (batch, C, P) of all columns filtered at scale j, on its grid."""
         grid = self.grids[j]
-        for l in range(self.spec.L):
-            rows = self._filtered(state.flatten(1, 2), j, slice(l, l + 1), grid)
-            real, imag = (x * (math.prod(grid) / self.n_cells) for x in rows)
-            result.append(masked_gram(real, imag, valid, weights))
-        return torch.stack(result, 2)
+        real, imag = self._filtered(state.flatten(1, 2), j, slice(l, l + 1), grid)
+        scale = math.prod(grid) / self.n_cells
+        return real * scale, imag * scale
+
+    def correlated(self, j: int, n_cells: int) -> float:
+        """Number of cells, of n_cells on the whole plane, that a wavelet of scale j correlates."""
+        scales = [
+            2**j / abs(s) for n, s in zip(self.spec.shape, self.spec.step, strict=True) if n > 1
+        ]
+        area = correlation_area(self.spec.wavelet, self.spec.L, len(scales))
+        return area * math.prod(scales) * n_cells / self.n_cells
 
     def coverage(self, weights: Tensor, min_coverage: float) -> FlatCoverage | None:
         """Which coefficients count, given the weights (R, cells) of the cells; 0 is missing.
@@ -216,24 +226,25 @@ class Flat:
         if self.spec.periodic and bool((field == field[0, 0, 0]).all()):
             return None
         valid = (field > 0).double()
-        first, rows, sampled = [], [], []
+        inner = [self._erode(valid, j, min_coverage) for j in range(self.spec.J)]
+        rows, sampled = [], []
         for j in range(self.spec.J):
-            first.append(self._erode(valid, j, min_coverage))
-            groups = [first[j]] + [self._erode(first[i], j, min_coverage) for i in range(j + 1)]
+            groups = [inner[j]] + [self._erode(inner[i], j, min_coverage) for i in range(j + 1)]
             rows.append(self._sample(torch.stack(groups, 1), j))
             sampled.append(self._sample(field, j))
-        dtype = self.spec.dtype
-        return FlatCoverage(
-            field.to(dtype),
-            [f.to(dtype) for f in first],
-            [r.to(dtype) for r in rows],
-            [s.to(dtype) for s in sampled],
-        )
+        first = [(valid_j * field).flatten(1) for valid_j in inner]
+
+        def cast(tensors: list[Tensor]) -> list[Tensor]:
+            return [t.to(self.spec.dtype) for t in tensors]
+
+        weights = field.flatten(1).to(self.spec.dtype)
+        return FlatCoverage(weights, cast(first), cast(rows), cast(sampled))
 
     def _erode(self, valid: Tensor, j: int, min_coverage: float) -> Tensor:
         """1 where enough of the support of the wavelet of scale j lies on valid cells (R, y, x)."""
         radius = support_radius(self.spec.wavelet, self.spec.L) * 2**j
-        distance2, pad = torch.zeros((), dtype=torch.float64), []
+        distance2 = torch.zeros((), dtype=torch.float64)
+        pad: list[int] = []
         for n, step in zip(self.spec.shape, self.spec.step, strict=True):
             # a closed boundary is a frame of missing cells as wide as the support
             frame = 0 if self.spec.periodic or n == 1 else math.ceil(radius / abs(step))

@@ -1,10 +1,32 @@
-"""Weighted means and Gram matrices: every statistic is one of the two."""
+"""Weighted means, medians and Gram matrices: every statistic is one of them."""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import torch
 
 Tensor = torch.Tensor
+
+
+class Coverage(Protocol):
+    """Which coefficients count, for each of R sets of weights. Lists go over the scales."""
+
+    @property
+    def field(self) -> Tensor:
+        """(R, ...): weights of the cells."""
+
+    @property
+    def first(self) -> list[Tensor]:
+        """(R, P): weights of the coefficients of the first layer, 0 where one does not count."""
+
+    @property
+    def rows(self) -> list[Tensor]:
+        """(R, 1 + scales, P): 1 where a filtered column of each group counts."""
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """(R, P): weights of the filtered columns."""
 
 
 def column_groups(n_columns: int, n_fields: int, L: int) -> Tensor:
@@ -16,18 +38,27 @@ def column_groups(n_columns: int, n_fields: int, L: int) -> Tensor:
     return groups.repeat(n_fields)
 
 
-def weighted_mean(x: Tensor, weights: Tensor) -> Tensor:
-    """Means of x (..., P) under several weights (R, P): shape (R, ...), NaN where all weigh 0."""
+def filled(x: Tensor, valid: Tensor, dim: int) -> Tensor:
+    """Copy of x with the mean of the valid elements along *dim* in place of the others."""
+    total = torch.where(valid, x, 0).sum(dim, keepdim=True)
+    return torch.where(valid, x, total / valid.sum(dim, keepdim=True).clamp_min(1))
+
+
+def weighted_mean(x: Tensor, weights: Tensor | None) -> Tensor:
+    """Means of x (..., P) under weights (R, P): shape (R, ...), NaN where all weigh 0."""
+    if weights is None:
+        return x.mean(-1)[None]
     total = weights.sum(1).view(-1, *[1] * (x.ndim - 1))
     return torch.stack([x @ w.to(x.dtype) for w in weights]) / total
 
 
-def filled(x: Tensor, valid: Tensor, dim: int) -> Tensor:
-    """Copy of x with the mean of the valid elements along *dim* in place of the others."""
-    mean = torch.where(valid, x, 0).sum(dim, keepdim=True) / valid.sum(dim, keepdim=True).clamp_min(
-        1
-    )
-    return torch.where(valid, x, mean)
+def median(x: Tensor, weights: Tensor | None) -> Tensor:
+    """Medians of x (..., P) over the cells of nonzero weight, real and imaginary part apart."""
+    if x.is_complex():
+        return torch.complex(median(x.real, weights), median(x.imag, weights))
+    if weights is None:
+        return x.median(-1).values[None]
+    return torch.stack([x.masked_fill(w == 0, torch.nan).nanmedian(-1).values for w in weights])
 
 
 def gram(
@@ -37,23 +68,24 @@ def gram(
 
     The P terms of the real part are weighted by *even*, those of the imaginary part by *odd*.
     """
-    if odd is None:
-        odd = even
+    odd = even if odd is None else odd
     left = (real, imag) if even is None else (real * even, imag * even)
     cross = (imag if odd is None else imag * odd) @ real.mT
     return torch.complex(left[0] @ real.mT + left[1] @ imag.mT, cross - cross.mT)
 
 
-def masked_gram(real: Tensor, imag: Tensor, valid: Tensor, weights: Tensor) -> Tensor:
+def mean_products(
+    real: Tensor, imag: Tensor, valid: Tensor | None, weights: Tensor | None
+) -> Tensor:
     """Means of the products of rows over the cells where both are valid.
 
     Parameters
     ----------
     real, imag : (B, C, P)
         Rows.
-    valid : (R, C, P)
-        1 where a row counts, else 0.
-    weights : (R, P)
+    valid : (R, C, P), optional
+        1 where a row counts, else 0. Default: everywhere.
+    weights : (R, P), optional
         Weight of each cell.
 
     Returns
@@ -61,9 +93,48 @@ def masked_gram(real: Tensor, imag: Tensor, valid: Tensor, weights: Tensor) -> T
     (R, B, C, C) complex
         ``sum_p w valid_a valid_b rows_a conj(rows_b) / sum_p w valid_a valid_b``
     """
-    return torch.stack(
-        [
-            gram(real * v, imag * v, w) / ((v * w) @ v.mT)
-            for v, w in zip(valid, weights, strict=True)
-        ]
-    )
+    if valid is None or weights is None:
+        return gram(real, imag)[None] / real.shape[-1]
+    sets = zip(valid, weights, strict=True)
+    return torch.stack([gram(real * v, imag * v, w) / ((v * w) @ v.mT) for v, w in sets])
+
+
+def median_products(
+    real: Tensor, imag: Tensor, valid: Tensor | None, weights: Tensor | None
+) -> Tensor:
+    """Medians of the products of rows, as `mean_products`."""
+    rows = torch.complex(real, imag)
+    if valid is None or weights is None:
+        return torch.stack([median(row[:, None] * rows.conj(), None) for row in rows.unbind(1)], 2)
+    result = []
+    for v, w in zip(valid, weights, strict=True):
+        counted = v * w > 0
+        masked = rows.masked_fill(~counted, torch.nan)
+        products = (row[:, None] * masked.conj() for row in masked.unbind(1))
+        result.append(torch.stack([_nanmedian(z) for z in products], 1))
+    return torch.stack(result)
+
+
+def _nanmedian(z: Tensor) -> Tensor:
+    return torch.complex(z.real.nanmedian(-1).values, z.imag.nanmedian(-1).values)
+
+
+def mean_square_products(
+    real: Tensor, imag: Tensor, valid: Tensor | None, weights: Tensor | None
+) -> Tensor:
+    """Means of the squared moduli of the products of rows, (R, B, C, C)."""
+    square = real**2 + imag**2
+    if valid is None or weights is None:
+        return (square @ square.mT)[None] / real.shape[-1]
+    sets = zip(valid, weights, strict=True)
+    return torch.stack([((square * v * w) @ (square * v).mT) / ((v * w) @ v.mT) for v, w in sets])
+
+
+def effective_number(valid: Tensor, weights: Tensor, correlated: float) -> Tensor:
+    """Effective number of independent products for each pair of rows, (R, C, C).
+
+    ``(sum w)² / sum w²`` cells over the number of cells that one wavelet correlates, at least 1.
+    """
+    both = torch.stack([(v * w) @ v.mT for v, w in zip(valid, weights, strict=True)])
+    squares = torch.stack([(v * w**2) @ v.mT for v, w in zip(valid, weights, strict=True)])
+    return (both**2 / squares / correlated).clamp_min(1)

@@ -7,21 +7,48 @@ from typing import Any, Protocol
 
 import torch
 
+from .moments import (
+    Coverage,
+    column_groups,
+    effective_number,
+    mean_products,
+    mean_square_products,
+    median,
+    median_products,
+    weighted_mean,
+)
+
 Tensor = torch.Tensor
 
 
 class Transforms(Protocol):
-    """What a grid offers. States and coverages are its own affair (see `flat`, `sphere`)."""
+    """What a grid offers. States are its own affair (see `flat`, `sphere`)."""
 
     spec: Any
 
-    def coverage(self, weights: Tensor, min_coverage: float) -> Any: ...
-    def start(self, fields: Tensor, coverage: Any) -> Any: ...
-    def first(self, state: Any, j: int, coverage: Any) -> tuple[Tensor, Tensor]: ...
-    def mean(self, x: Tensor, j: int, coverage: Any) -> Tensor: ...
-    def append(self, state: Any, U: Tensor, j: int, coverage: Any) -> Any: ...
-    def coarsen(self, state: Any, j: int, coverage: Any) -> Any: ...
-    def gram(self, state: Any, j: int, coverage: Any) -> Tensor: ...
+    def coverage(self, weights: Tensor, min_coverage: float) -> Any:
+        """Which coefficients count, given weights (R, cells); None if all do, and alike."""
+
+    def start(self, fields: Tensor, coverage: Any) -> Tensor:
+        """State of scale 0 of fields (batch, field, cells)."""
+
+    def first(self, state: Tensor, j: int, coverage: Any) -> tuple[Tensor, Tensor]:
+        """Coefficients W of scale j of the fields, real and imaginary (batch, field, l, P)."""
+
+    def append(self, state: Tensor, U: Tensor, j: int, coverage: Any) -> Tensor:
+        """State with moduli of scale j (batch, field, l, P) as further columns."""
+
+    def coarsen(self, state: Tensor, j: int, coverage: Any) -> Tensor:
+        """State of scale j + 1."""
+
+    def gram(self, state: Tensor, j: int) -> Tensor | None:
+        """Means over all cells of the products of all filtered columns, if there is a short cut."""
+
+    def rows(self, state: Tensor, j: int, l: int) -> tuple[Tensor, Tensor]:
+        """All columns filtered at scale j and orientation l, real and imaginary (batch, C, P)."""
+
+    def correlated(self, j: int, n_cells: int) -> float:
+        """Number of cells, of n_cells in all, that a wavelet of scale j correlates."""
 
 
 @dataclass(frozen=True)
@@ -37,32 +64,107 @@ class Moments:
     gram : list of (R, B, L, F, C, F, C) complex
         At outer scale j3 and orientation l3: mean products of the filtered columns
         ``[W, U[0, 0], U[0, 1], ..., U[j3, L-1]]``.
+    variance : Moments, optional
+        Variances of these means: ``(<|z|²> - |<z>|²) / n_eff``.
     """
 
     modulus: list[Tensor]
     power: list[Tensor]
     gram: list[Tensor]
+    variance: Moments | None = None
 
 
 def moments(
-    grid: Transforms, fields: Tensor, coverage: Any, *, second_layer: bool = True
+    grid: Transforms,
+    fields: Tensor,
+    coverage: Coverage | None,
+    *,
+    second_layer: bool = True,
+    variance: bool = False,
+    exponent: float = 1,
+    average: str = "mean",
 ) -> Moments:
-    """Moments of fields (B, F, cells) whose missing cells are given by *coverage*."""
+    """Moments of fields (B, F, cells), with U = |W|^exponent, over the valid coefficients."""
     n_fields = fields.shape[1]
-    modulus, power, gram = [], [], []
+    result = Moments([], [], [], Moments([], [], []) if variance else None)
     state = grid.start(fields, coverage)
     for j in range(grid.spec.J):
         real, imag = grid.first(state, j, coverage)
         U = hypotenuse(real, imag)
-        modulus.append(grid.mean(U, j, coverage))
-        power.append(grid.mean(_products(real, imag), j, coverage))
+        U = U if exponent == 1 else U**exponent
+        _first_layer(result, grid, j, U, _products(real, imag), coverage, average)
         if second_layer:
             state = grid.append(state, U, j, coverage)
-            g = grid.gram(state, j, coverage)
-            gram.append(g.unflatten(-1, (n_fields, -1)).unflatten(-3, (n_fields, -1)))
+            _second_layer(result, grid, j, state, n_fields, coverage, average)
         if j + 1 < grid.spec.J:
             state = grid.coarsen(state, j, coverage)
-    return Moments(modulus, power, gram)
+    return result
+
+
+def _first_layer(
+    result: Moments,
+    grid: Transforms,
+    j: int,
+    U: Tensor,
+    products: Tensor,
+    coverage: Coverage | None,
+    average: str,
+) -> None:
+    weights = None if coverage is None else coverage.first[j]
+    center = weighted_mean if average == "mean" else median
+    result.modulus.append(center(U, weights))
+    result.power.append(center(products, weights))
+    if result.variance is None:
+        return
+    n_cells = U.shape[-1]
+    w = U.new_ones(1, n_cells) if weights is None else weights
+    n = (w.sum(1) ** 2 / (w**2).sum(1) / grid.correlated(j, n_cells)).clamp_min(1)
+    for x, mean, variances in (
+        (U, result.modulus[-1], result.variance.modulus),
+        (products, result.power[-1], result.variance.power),
+    ):
+        spread = weighted_mean(abs2(x), weights) - abs2(mean)
+        variances.append(spread.clamp_min(0) / n.view(-1, *[1] * (spread.ndim - 1)))
+
+
+def _second_layer(
+    result: Moments,
+    grid: Transforms,
+    j: int,
+    state: Tensor,
+    n_fields: int,
+    coverage: Coverage | None,
+    average: str,
+) -> None:
+    def by_field(g: Tensor) -> Tensor:
+        return g.unflatten(-1, (n_fields, -1)).unflatten(-3, (n_fields, -1))
+
+    if coverage is None and average == "mean" and result.variance is None:
+        short_cut = grid.gram(state, j)
+        if short_cut is not None:
+            result.gram.append(by_field(short_cut[None]))
+            return
+    valid = weights = None
+    center = mean_products if average == "mean" else median_products
+    grams, spreads = [], []
+    for l in range(grid.spec.L):
+        real, imag = grid.rows(state, j, l)
+        n_columns, n_cells = real.shape[-2:]
+        if coverage is not None:
+            groups = column_groups(n_columns // n_fields, n_fields, grid.spec.L)
+            valid, weights = coverage.rows[j][:, groups], coverage.weights[j]
+        grams.append(center(real, imag, valid, weights))
+        if result.variance is None:
+            continue
+        spread = mean_square_products(real, imag, valid, weights) - abs2(grams[-1])
+        if valid is None or weights is None:
+            n = real.new_full((1, 1, 1), max(1.0, n_cells / grid.correlated(j, n_cells)))
+        else:
+            n = effective_number(valid, weights, grid.correlated(j, n_cells))
+        spreads.append(spread.clamp_min(0) / n[:, None])
+    result.gram.append(by_field(torch.stack(grams, 2)))
+    if result.variance is not None:
+        result.variance.gram.append(by_field(torch.stack(spreads, 2)))
 
 
 def dense(m: Moments, J: int, L: int) -> dict[str, Tensor]:
@@ -71,16 +173,17 @@ def dense(m: Moments, J: int, L: int) -> dict[str, Tensor]:
     Returns
     -------
     dict
-        ``S1`` (R, B, F, j1, l1), ``S2`` (R, B, F, F, j1, l1), ``S3`` (R, B, F, F, j1, j2, l1, l2) and
-        ``S4`` (R, B, F, F, j1, j2, j3, l1, l2, l3). In S3 the first field is the one that is not inside
-        a modulus; in S4 the fields belong to (j1, l1) and (j2, l2).
+        ``S1`` (R, B, F, j1, l1), ``S2`` (R, B, F, F, j1, l1), ``S3`` (R, B, F, F, j1, j2, l1, l2)
+        and ``S4`` (R, B, F, F, j1, j2, j3, l1, l2, l3). In S3 the first field is the one that is
+        not inside a modulus; in S4 the fields belong to (j1, l1) and (j2, l2).
     """
     result = {"S1": torch.stack(m.modulus, 3), "S2": torch.stack(m.power, 4)}
     if not m.gram:
         return result
     R, B, _, F = m.gram[0].shape[:4]
-    S3 = m.gram[0].new_full((R, B, F, F, J, J, L, L), complex("nan+nanj"))
-    S4 = m.gram[0].new_full((R, B, F, F, J, J, J, L, L, L), complex("nan+nanj"))
+    nan = complex("nan+nanj") if m.gram[0].is_complex() else torch.nan
+    S3 = m.gram[0].new_full((R, B, F, F, J, J, L, L), nan)
+    S4 = m.gram[0].new_full((R, B, F, F, J, J, J, L, L, L), nan)
     for j, gram in enumerate(m.gram):
         # (R, B, l3, f, g, j1, l1) → (R, B, f, g, j1, l1, l3)
         S3_j = gram[:, :, :, :, 0, :, 1:].unflatten(-1, (j + 1, L)).permute(0, 1, 3, 4, 5, 6, 2)
@@ -99,8 +202,13 @@ def hypotenuse(real: Tensor, imag: Tensor) -> Tensor:
     return square.clamp_min(torch.finfo(square.dtype).tiny).sqrt()
 
 
+def abs2(x: Tensor) -> Tensor:
+    """Squared modulus."""
+    return x.real**2 + x.imag**2 if x.is_complex() else x**2
+
+
 def _products(real: Tensor, imag: Tensor) -> Tensor:
-    """W_f conj(W_g) for all pairs of fields: (batch, f, g, ...)."""
+    """W_f conj(W_g) for all pairs of fields: (batch, f, g, ...), real for a single field."""
     if real.shape[1] == 1:
         return (real * real + imag * imag)[:, :, None]
     W = torch.complex(real, imag)

@@ -1,32 +1,32 @@
-"""Wavelet transforms on HEALPix cells, as sparse products on a pyramid of coarser and coarser maps.
+"""Wavelet transforms on HEALPix cells, as sparse products on a pyramid of ever coarser maps.
 
-A *state* is a stack of maps at the level of scale j: (cells, batch, field, column), columns as in `flat`.
-Cells are in nested order. On the full sky they are kept in the order (ring of faces, cell in the face,
-face): a rotation by 90° in longitude takes a face to the next, so four consecutive cells share one
-stencil, which then applies to four times as many columns.
+A *state* is a stack of maps at the level of scale j: (cells, batch, field, column), columns as in
+`flat`. Cells are in nested order. On the full sky they are kept in the order (ring of faces, cell
+in the face, face): a rotation by 90° in longitude takes a face to the next, so four consecutive cells
+share one stencil, which then applies to four times as many columns.
 """
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
 
-from .moments import column_groups, filled, masked_gram, weighted_mean
-from .moments import gram as gram_matrix
+from .moments import column_groups, filled
 from .stencils import (
-    cell_vectors,
     SMOOTHING_RADIUS,
+    cell_vectors,
     neighborhood,
+    smoothing_response,
     smoothing_stencils,
     wavelet_stencils,
 )
-from .wavelets import Array, Wavelet
+from .wavelets import Array, Wavelet, correlation_area
 
 Tensor = torch.Tensor
 
@@ -111,8 +111,8 @@ class Operator:
 class SphereSpec:
     """All that the transforms on a set of HEALPix cells depend on.
 
-    ``cells`` are sorted nested numbers, or None for all. ``frame`` is "meridian", "stereographic" or
-    the angle in radians from which orientations count at each cell, counter-clockwise from east.
+    ``cells`` are sorted nested numbers, None for all. ``frame`` is "meridian", "stereographic" or the
+    angle in radians from which orientations count at each cell, counter-clockwise from east.
     """
 
     level: int
@@ -131,16 +131,16 @@ class SphereSpec:
 
 @dataclass(frozen=True)
 class SphereCoverage:
-    """Which coefficients count, for each of R sets of weights. Lists go over the scales."""
+    """Which coefficients count (see `moments.Coverage`)."""
 
     field: Tensor
-    """(R, cells): weights of the cells."""
+    """(R, cells)"""
     columns: list[Tensor]
     """(cells, 1 + scales): 1 where the field and the moduli of each finer scale are valid."""
     first: list[Tensor]
-    """(R, cells): weights of the coefficients of the first layer."""
+    """(R, cells)"""
     rows: list[Tensor]
-    """(R, 1 + scales, cells): 1 where a filtered column counts."""
+    """(R, 1 + scales, cells)"""
     weights: list[Tensor]
     """(R, cells)"""
 
@@ -204,9 +204,16 @@ class Level:
         stacked = np.concatenate(values, 1)
         return [sparse.csr_array((v[keep], columns, pointer), shape) for v in stacked], halo
 
-    def _operator(self, matrices: list[Any], halo: Array | None, **kwargs: Any) -> Operator:
-        kwargs = {"dtype": self.spec.dtype, "device": self.spec.device} | kwargs
-        return Operator(matrices, halo=halo, copies=self.copies, **kwargs)
+    def _operator(
+        self, matrices: list[Any], halo: Array | None, dtype: torch.dtype | None = None
+    ) -> Operator:
+        return Operator(
+            matrices,
+            halo=halo,
+            copies=self.copies,
+            dtype=dtype or self.spec.dtype,
+            device=self.spec.device,
+        )
 
     @cached_property
     def wavelets(self) -> Operator:
@@ -303,12 +310,6 @@ class Sphere:
         W = self.levels[j].wavelets(state[..., :1].contiguous())[..., 0]
         return [x.permute(2, 3, 0, 1) for x in (W[::2], W[1::2])]
 
-    def mean(self, x: Tensor, j: int, coverage: SphereCoverage | None) -> Tensor:
-        """Means (R, batch, ...) of x (batch, ..., P) over the valid coefficients of scale j."""
-        if coverage is None:
-            return x.mean(-1)[None]
-        return weighted_mean(x, coverage.first[j])
-
     def append(self, state: Tensor, U: Tensor, j: int, coverage: SphereCoverage | None) -> Tensor:
         """State with the moduli of scale j (batch, field, l, P) as further columns."""
         U = U.permute(3, 0, 1, 2)
@@ -326,19 +327,19 @@ class Sphere:
         share = coarsener(valid)[0]
         return filled(coarsener(state * valid)[0] / share, share > 1e-6, 0)
 
-    def gram(self, state: Tensor, j: int, coverage: SphereCoverage | None) -> Tensor:
-        """Gram matrices (R, batch, l, C, C) of all columns filtered at scale j, C = fields x columns."""
-        groups = column_groups(state.shape[-1], state.shape[-2], self.spec.L)
-        result = []
-        for l in range(self.spec.L):
-            rows = self.levels[j].wavelets(state, slice(2 * l, 2 * l + 2))
-            real, imag = rows.flatten(-2).permute(0, 2, 3, 1)
-            if coverage is None:
-                result.append((gram_matrix(real, imag) / real.shape[-1])[None])
-            else:
-                valid = coverage.rows[j][:, groups]
-                result.append(masked_gram(real, imag, valid, coverage.weights[j]))
-        return torch.stack(result, 2)
+    def gram(self, state: Tensor, j: int) -> None:
+        """There is no short cut to Gram matrices on the sphere."""
+        return None
+
+    def rows(self, state: Tensor, j: int, l: int) -> tuple[Tensor, Tensor]:
+        """Real and imaginary part (batch, C, P) of all columns filtered at scale j."""
+        real, imag = self.levels[j].wavelets(state, slice(2 * l, 2 * l + 2))
+        return real.flatten(-2).permute(1, 2, 0), imag.flatten(-2).permute(1, 2, 0)
+
+    def correlated(self, j: int, n_cells: int) -> float:
+        """Number of cells that a wavelet of scale j correlates."""
+        smoothing = partial(smoothing_response, j=j)
+        return correlation_area(self.spec.wavelet, self.spec.L, 2, smoothing)
 
     def coverage(self, weights: Tensor, min_coverage: float) -> SphereCoverage | None:
         """Which coefficients count, given the weights (R, cells) of the cells; 0 is missing.

@@ -54,7 +54,7 @@ def neighborhood(cells: Array, level: int, radius: int) -> tuple[Array, Array, A
     center = cell_vectors(cells, level)
     vectors = cell_vectors(np.where(neighbors < 0, cells[:, None], neighbors).ravel(), level)
     vectors = vectors.reshape(*neighbors.shape, 3)
-    x, y, z = center.T
+    x, y, _ = center.T
     planar = np.hypot(x, y)
     to_east = np.stack([-y / planar, x / planar, np.zeros_like(x)], -1)
     to_north = np.cross(center, to_east)
@@ -93,11 +93,16 @@ def smoothing_stencils(neighbors: Array, east: Array, north: Array) -> Array:
     return weights / weights.sum(-1, keepdims=True)
 
 
-def band_center(wavelet: Wavelet, L: int, j: int) -> float:
-    """Wave number, radians per cell of level j, at which a wavelet behind j smoothings responds most."""
-    k = np.linspace(0, 2 * pi, 6284)
-    response = np.abs(wavelet.fourier(k, np.zeros_like(k), L)[0])
+def smoothing_response(k: Array, j: int) -> Array:
+    """Attenuation by the smoothings and means on the way to scale j; k in radians per cell."""
+    response = np.ones_like(k)
     for i in range(1, j + 1):
-        finer = k / 2**i
-        response = response * np.exp(-((SMOOTHING * finer) ** 2) / 2) * np.cos(finer / 2)
+        response *= np.exp(-((SMOOTHING * k / 2**i) ** 2) / 2) * np.cos(k / 2**i / 2)
+    return response
+
+
+def band_center(wavelet: Wavelet, L: int, j: int) -> float:
+    """Wave number, radians per cell of scale j, to which scale j responds most."""
+    k = np.linspace(0, 2 * pi, 6284)
+    response = np.abs(wavelet.fourier(k, np.zeros_like(k), L)[0]) * smoothing_response(k, j)
     return float(k[np.argmax(response)])

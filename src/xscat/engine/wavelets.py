@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import pi
 from typing import Any, Protocol, runtime_checkable
@@ -10,7 +11,7 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-# A filter is cut where its transform falls below this part of its peak, and its support where its envelope does.
+# Parts of their peak below which a filter's transform and its envelope count as zero.
 FOURIER_CUT = 1e-8
 SUPPORT_CUT = np.exp(-4.5)  # three standard deviations of a Gaussian
 
@@ -26,7 +27,10 @@ class Wavelet(Protocol):
     wavelet on the sphere.
     """
 
-    radius: int
+    @property
+    def radius(self) -> int:
+        """Half-width of the neighborhood."""
+        ...
 
     def fourier(self, along: Array, across: Array, L: int) -> tuple[Array, Array]:
         """Fourier transforms (real) of the wave and of its envelope."""
@@ -148,7 +152,7 @@ def periodized(
 
 
 def fourier_reach(wavelet: Wavelet, L: int) -> float:
-    """Largest wave number, in radians per cell, at which the wavelet of scale 0 is not negligible."""
+    """Largest wave number, radians per cell, at which the wavelet of scale 0 is not negligible."""
     k, angle = np.linspace(0, 40, 2001)[:, None], np.linspace(0, 2 * pi, 128, endpoint=False)
     wave = np.abs(wavelet.fourier(k * np.cos(angle), k * np.sin(angle), L)[0])
     return float(k[(wave > FOURIER_CUT * wave.max()).any(1)].max())
@@ -160,3 +164,26 @@ def support_radius(wavelet: Wavelet, L: int) -> float:
     line = np.zeros_like(u)
     profiles = [wavelet.values(u, line, L)[1], wavelet.values(line, u, L)[1]]
     return float(max(u[p >= SUPPORT_CUT * p[0]].max() for p in profiles))
+
+
+def correlation_area(
+    wavelet: Wavelet, L: int, n_dims: int = 2, smoothing: Callable[[Array], Array] | None = None
+) -> float:
+    r"""Length or area, in cells, over which a filtered field is correlated with itself.
+
+    .. math:: \int |\rho(u)|^2 du = (2\pi)^d \int |\hat\psi|^4 dk \,/\, (\int |\hat\psi|^2 dk)^2
+
+    for a field whose spectrum is flat within the band. For Gaussian fields products of two such
+    fields have the autocorrelation :math:`|\rho|^2`, so a mean over an area holds as many
+    independent products as it holds correlation areas. *smoothing* multiplies the transform, as a
+    function of the wave number.
+    """
+    k = np.linspace(-20, 20, 801)
+    along, across = (k, np.zeros_like(k)) if n_dims == 1 else np.meshgrid(k, k)
+    wave, envelope = wavelet.fourier(along, across, L)
+    wave0, envelope0 = wavelet.fourier(np.zeros(1), np.zeros(1), L)
+    power = (wave - wave0 / envelope0 * envelope) ** 2
+    if smoothing is not None:
+        power = power * smoothing(np.hypot(along, across)) ** 2
+    step = (k[1] - k[0]) ** n_dims
+    return float((2 * pi) ** n_dims * (power**2).sum() / power.sum() ** 2 / step)

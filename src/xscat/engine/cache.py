@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
+import torch
 from dask.base import tokenize
 
 _lock = threading.Lock()
@@ -17,7 +18,8 @@ def transforms(spec: Any, memory: int) -> Any:
     key = tokenize(spec)
     with _lock:
         if key not in _kept:
-            _kept[key] = spec.build()
+            with torch.inference_mode(False):  # they may serve a gradient later
+                _kept[key] = spec.build()
         _kept.move_to_end(key)
         found = _kept[key]
         while sum(t.nbytes for t in _kept.values()) > memory and len(_kept) > 1:

@@ -126,6 +126,7 @@ class Flat:
         return to_tensor(even), to_tensor(odd)
 
     @cached_property
+    @torch.inference_mode(False)
     def _parseval(self) -> list[tuple[Tensor, Tensor]]:
         """Weights (l, ky kx) of the real and imaginary parts of the products of two spectra.
 

@@ -49,7 +49,7 @@ def weighted_mean(x: Tensor, weights: Tensor | None) -> Tensor:
     if weights is None:
         return x.mean(-1)[None]
     total = weights.sum(1).view(-1, *[1] * (x.ndim - 1))
-    return torch.stack([x @ w.to(x.dtype) for w in weights]) / total
+    return _ratio(torch.stack([x @ w.to(x.dtype) for w in weights]), total)
 
 
 def median(x: Tensor, weights: Tensor | None) -> Tensor:
@@ -96,7 +96,13 @@ def mean_products(
     if valid is None or weights is None:
         return gram(real, imag)[None] / real.shape[-1]
     sets = zip(valid, weights, strict=True)
-    return torch.stack([gram(real * v, imag * v, w) / ((v * w) @ v.mT) for v, w in sets])
+    return torch.stack([_ratio(gram(real * v, imag * v, w), (v * w) @ v.mT) for v, w in sets])
+
+
+def _ratio(total: Tensor, weight: Tensor) -> Tensor:
+    """Total over weight, NaN with a gradient of 0 where nothing weighs."""
+    some = weight > 0
+    return torch.where(some, total / torch.where(some, weight, 1), torch.nan)
 
 
 def median_products(

@@ -1,0 +1,1 @@
+"""New fields with given statistics, and inverse problems."""

@@ -1,0 +1,292 @@
+"""The loss: how far the statistics of fields are from those wanted, in units of their errors.
+
+All moments of a field stand in one vector z (see `Layout`). A statistic, reduced or not, is a real
+linear function of z, so the loss is ``sum((A z - t)²) / K`` with the errors divided out of the rows
+of the sparse matrix A and of the targets t.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from ..engine.moments import Coverage, weighted_mean
+from ..engine.scattering import Moments, moments
+from ..engine.sphere import Operator
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Tensor = torch.Tensor
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """Which statistics are matched, and how."""
+
+    statistics: tuple[str, ...]
+    reduction: str | None = None
+    nharm: int = 1
+    imaginary: bool = True
+    use_variance: bool = True
+    match: str = "each"
+
+    @property
+    def second_layer(self) -> bool:
+        """Whether S3 or S4 are among them."""
+        return not {"S3", "S4"}.isdisjoint(self.statistics)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The cells that count."""
+
+    weights: Tensor
+    """(cells,), in the order of the grid."""
+    coverage: Coverage | None
+    """What the engine makes of them."""
+
+
+def make_domain(engine: Any, valid: Array, min_coverage: float) -> Domain:
+    """Domain of the valid cells (cells,)."""
+    weights = torch.as_tensor(np.asarray(valid, bool), device=engine.spec.device)
+    coverage = engine.coverage(weights[None], min_coverage)
+    return Domain(weights.to(engine.spec.dtype), coverage)
+
+
+class Layout:
+    """Positions of the moments of F fields in the vector z.
+
+    Attributes
+    ----------
+    S0 : (F, 2) int
+        Mean and variance.
+    modulus, power, gram : lists of int arrays
+        Per scale, (F, L), (F, F, L, parts) and (L, F, C, F, C, 2); the last axis is real and imaginary
+        part. The power of a single field has one part.
+    """
+
+    def __init__(self, J: int, L: int, n_fields: int, second_layer: bool):
+        self.J, self.L, self.n_fields, self.size = J, L, n_fields, 0
+        F, parts = n_fields, 1 if n_fields == 1 else 2
+        self.S0 = self._take(F, 2)
+        self.modulus = [self._take(F, L) for _ in range(J)]
+        self.power = [self._take(F, F, L, parts) for _ in range(J)]
+        columns = [1 + (j + 1) * L for j in range(J)] if second_layer else []
+        self.gram = [self._take(L, F, C, F, C, 2) for C in columns]
+
+    def _take(self, *shape: int) -> Array:
+        first = self.size
+        self.size += math.prod(shape)
+        return np.arange(first, self.size).reshape(shape)
+
+    def parts(self, name: str, f: int, g: int) -> Iterator[tuple[Array, bool]]:
+        """Positions (..., l of all orientations) of a statistic of the fields f, g, part by part.
+
+        Scales are flattened; orientations come last, inner ones first. The flag tells imaginary parts.
+        """
+        if name == "S0":
+            yield self.S0[g][:, None], False
+        elif name == "S1":
+            yield np.stack([m[g] for m in self.modulus]), False
+        elif name == "S2":
+            power = np.stack([p[f, g] for p in self.power])
+            for part in range(power.shape[-1] if f != g else 1):
+                yield power[..., part], part == 1
+        else:
+            arrays = [self._outer(name, j, f, g) for j in range(self.J)]
+            stacked = np.concatenate(arrays)
+            yield stacked[..., 0], False
+            yield stacked[..., 1], True
+
+    def _outer(self, name: str, j: int, f: int, g: int) -> Array:
+        """S3 (j1, l1, l2, part) or S4 (pairs of scales, l1, l2, l3, part) at one outer scale."""
+        gram = self.gram[j][:, f, :, g]
+        if name == "S3":
+            return np.moveaxis(gram[:, 0, 1:].reshape(self.L, j + 1, self.L, 2), 0, 2)
+        inner = gram[:, 1:, 1:].reshape(self.L, j + 1, self.L, j + 1, self.L, 2)
+        j1, j2 = np.triu_indices(j + 1) if f == g else np.indices((j + 1, j + 1)).reshape(2, -1)
+        return np.moveaxis(inner[:, j1, :, j2], 1, 3)  # (pair, l3, l1, l2, 2) -> l3 behind
+
+
+def measure(
+    engine: Any, fields: Tensor, domain: Domain, second_layer: bool, variance: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Vectors z (B, N), in float64, of fields (B, F, cells), and the variances of their entries."""
+    m = moments(engine, fields, domain.coverage, second_layer=second_layer, variance=variance)
+    mean, power, fourth = _field_moments(fields, domain.weights, variance)
+    z = _joined(torch.stack([mean, power], -1), m)
+    if m.variance is None or fourth is None:
+        return z, None
+    n = domain.weights.sum()
+    spread = torch.stack([power / n, (fourth - power**2) / n], -1)
+    return z, _joined(spread, m.variance, repeat=True)
+
+
+def _field_moments(
+    fields: Tensor, weights: Tensor, fourth: bool
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    mean = weighted_mean(fields, weights[None])[0]
+    x = torch.where(weights > 0, fields - mean[..., None], 0)
+    power = weighted_mean(x * x, weights[None])[0]
+    return mean, power, weighted_mean(x**4, weights[None])[0] if fourth else None
+
+
+def _joined(s0: Tensor, m: Moments, repeat: bool = False) -> Tensor:
+    """All moments in one vector; *repeat* real numbers that stand for both parts of complex ones."""
+
+    def flat(x: Tensor, n_parts: int) -> Tensor:
+        if x.is_complex():
+            x = torch.view_as_real(x)
+        elif n_parts == 2 and repeat:
+            x = x[..., None].expand(*x.shape, 2)
+        return x[0].flatten(1)
+
+    pair = 1 if s0.shape[1] == 1 else 2
+    parts = [s0.flatten(1)]
+    parts += [flat(x, 1) for x in m.modulus]
+    parts += [flat(x, pair) for x in m.power]
+    parts += [flat(x, 2) for x in m.gram]
+    return torch.cat(parts, 1).double()
+
+
+def design(layout: Layout, constraint: Constraint, pairs: list[tuple[int, int]]) -> tuple[Any, int]:
+    """Matrix A of the statistics of the given pairs of fields, and their number.
+
+    Of a pair (f, g) of different fields all but S0 and S1 are taken.
+    """
+    blocks, count = [], 0
+    for f, g in pairs:
+        for name in constraint.statistics:
+            if f != g and name in ("S0", "S1"):
+                continue
+            for positions, imaginary in layout.parts(name, f, g):
+                block = _block(positions, imaginary, name, layout, constraint)
+                blocks.append(block)
+                count += 0 if imaginary else block.shape[0]
+    return sparse.vstack(blocks, format="csr"), count
+
+
+def _block(
+    positions: Array, imaginary: bool, name: str, layout: Layout, constraint: Constraint
+) -> Any:
+    """Rows of A for one part of a statistic."""
+    L = layout.L
+    if constraint.reduction is None or name == "S0":
+        index = positions.reshape(-1, 1)
+        values = np.ones_like(index, dtype=float)
+    else:
+        index, sign = _relative(positions, {"S3": 1, "S4": 2}.get(name, 0), L)
+        basis = _basis(L, constraint, odd=imaginary)
+        values = basis[:, None] * (sign if imaginary else 1)  # (harmonic, relative, l1)
+        values = np.broadcast_to(values[None], (len(index), *values.shape[:1], *index.shape[1:]))
+        index = np.broadcast_to(index[:, None], values.shape)
+        index, values = index.reshape(-1, L), values.reshape(-1, L)
+    rows = np.repeat(np.arange(len(index)), index.shape[1])
+    entries = (values.ravel(), (rows, index.ravel()))
+    return sparse.csr_array(entries, shape=(len(index), layout.size))
+
+
+def _relative(positions: Array, n_relative: int, L: int) -> tuple[Array, Array]:
+    """Re-index (n, l1, [l2, [l3]]) to (n, relative orientations, l1), with the conjugate's sign."""
+    l1 = np.arange(L)
+    if n_relative == 0:
+        return positions[:, None], np.ones((1, L))
+    d = [x[..., None] for x in np.indices((L,) * n_relative).reshape(n_relative, -1)]
+    others = tuple((l1 + x) % L for x in d)
+    sign = np.where(l1 + d[-1] >= L, -1.0, 1.0)
+    return positions[(slice(None), np.broadcast_to(l1, others[0].shape), *others)], sign
+
+
+def _basis(L: int, constraint: Constraint, odd: bool) -> Array:
+    """Mean and harmonics along l1, as `xscat.fft_ang` defines them: (harmonic, l1)."""
+    rows = [np.full(L, 1 / L)]
+    if constraint.reduction == "fft_ang":
+        angle = 2 * np.pi * np.arange(L) / L
+        for k in range(1, constraint.nharm + 1):
+            turns = k - 0.5 if odd else k
+            rows.append(np.cos(turns * angle))
+            if constraint.imaginary and 2 * k < L:
+                rows.append(np.sin(turns * angle))
+    return np.stack(rows)
+
+
+class StatisticsLoss:
+    """Mean of |Φ(u) - Φ|² / σ² over the statistics.
+
+    Parameters
+    ----------
+    engine, domain
+        Transforms and cells of the fields u.
+    constraint : Constraint
+        Which statistics, and how they are weighted.
+    target, variance : (N,) float64
+        Vector z that is wanted, and the variances of its entries.
+    reference : (cells,) tensor, optional
+        A second field; its cross statistics with u are matched as well.
+    """
+
+    def __init__(
+        self,
+        engine: Any,
+        domain: Domain,
+        constraint: Constraint,
+        target: Tensor,
+        variance: Tensor,
+        reference: Tensor | None = None,
+    ):
+        self.engine, self.domain, self.constraint = engine, domain, constraint
+        self.reference = reference
+        n_fields = 1 if reference is None else 2
+        layout = Layout(engine.spec.J, engine.spec.L, n_fields, constraint.second_layer)
+        pairs = [(0, 0)] if reference is None else [(1, 1), (0, 1), (1, 0)]
+        matrix, count = design(layout, constraint, pairs)
+        z, v = (x.detach().cpu().numpy() for x in (target, variance))
+        usable = self._computable(layout) & np.isfinite(z) & np.isfinite(v)
+        bad = np.asarray((abs(matrix) @ ~usable) > 0)
+        var = (matrix * matrix) @ np.where(usable, v, 0)
+        floor = 1e-12 * ((matrix * matrix) @ np.where(usable, z**2, 0)) + np.finfo(float).tiny
+        sigma = np.sqrt(np.maximum(var, floor)) if constraint.use_variance else np.ones(len(var))
+        keep = ~bad
+        if not keep.any():
+            raise ValueError("no statistic of the target is finite: there are too few valid cells")
+        matrix = sparse.diags_array(1 / sigma[keep]) @ matrix[keep]
+        self.n_statistics = max(1, round(count * keep.sum() / len(keep)))
+        self.matrix = Operator([matrix.tocsr()], dtype=torch.float64, device=engine.spec.device)
+        wanted = matrix @ np.where(usable, z, 0)
+        self.wanted = torch.as_tensor(wanted, device=engine.spec.device)
+
+    def _computable(self, layout: Layout) -> Array:
+        """Which moments have a value on the domain."""
+        n_cells = len(self.domain.weights)
+        noise = torch.randn(1, n_cells, dtype=self.engine.spec.dtype, generator=_generator())
+        with torch.no_grad():
+            z = self.measure(noise.to(self.engine.spec.device))
+        return np.isfinite(z[0].cpu().numpy())
+
+    def measure(self, fields: Tensor) -> Tensor:
+        """Vectors z (B, N) of fields (B, cells)."""
+        stacked = fields[:, None]
+        if self.reference is not None:
+            stacked = torch.stack([self.reference.expand_as(fields), fields], 1)
+        return measure(self.engine, stacked, self.domain, self.constraint.second_layer)[0]
+
+    def residuals(self, fields: Tensor) -> Tensor:
+        """(Φ(u) - Φ) / σ, real and imaginary parts apart, (K', B)."""
+        z = self.measure(fields)
+        if self.constraint.match == "mean":
+            z = z.mean(0, keepdim=True)
+        return self.matrix(z.T.contiguous())[0] - self.wanted[:, None]
+
+    def __call__(self, fields: Tensor) -> Tensor:
+        """Loss of fields (B, cells)."""
+        r = self.residuals(fields)
+        return (r * r).sum() / (self.n_statistics * r.shape[1])
+
+
+def _generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)

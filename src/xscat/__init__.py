@@ -7,6 +7,7 @@ from importlib.metadata import version as _version
 
 from . import tutorial
 from .accessor import DataArrayScat, DatasetScat
+from .cross import cross
 from .engine.wavelets import Morlet, Wavelet
 from .errors import GridError
 from .options import set_options
@@ -23,6 +24,7 @@ __all__ = [
     "Parameters",
     "Wavelet",
     "covariance",
+    "cross",
     "set_options",
     "tutorial",
 ]

@@ -6,6 +6,7 @@ from typing import Any
 
 import xarray as xr
 
+from .cross import cross
 from .statistics import covariance
 
 
@@ -19,6 +20,10 @@ class DataArrayScat:
     def covariance(self, J: int | None = None, L: int = 4, **kwargs: Any) -> xr.Dataset:
         """Statistics S0..S4 of the field; see `xscat.covariance`."""
         return covariance(self._da, J, L, **kwargs)
+
+    def cross(self, b: xr.DataArray | None = None, **kwargs: Any) -> xr.Dataset:
+        """Statistics of two fields, or of all pairs along a dimension; see `xscat.cross`."""
+        return cross(self._da, b, **kwargs)
 
 
 @xr.register_dataset_accessor("scat")

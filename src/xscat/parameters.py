@@ -34,6 +34,12 @@ class Parameters:
         The mother wavelet.
     min_coverage : float
         Part of a wavelet's support that has to be valid.
+    exponent : float
+        Power to which the modulus is raised.
+    average : {"mean", "median"}
+        How coefficients are averaged over cells.
+    selected : tuple of (j1, j2, j3), optional
+        Scales kept; S3 at (j1, j2) belongs to (j1, j2, j2). Default: all.
 
     Examples
     --------
@@ -49,15 +55,19 @@ class Parameters:
     frame: str = "meridian"
     wavelet: Wavelet = field(default_factory=Morlet)
     min_coverage: float = 1.0
+    exponent: float = 1.0
+    average: str = "mean"
+    selected: tuple[tuple[int, int, int], ...] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.statistics, str):
-            object.__setattr__(self, "statistics", tuple(self.statistics.split()))
         if not self.statistics:
             raise ValueError("statistics=() is empty: name at least one of S0, S1, S2, S3, S4")
         for name in self.statistics:
             check_choice("statistics", name, STATISTICS)
         check_choice("boundary", self.boundary, ("valid", "periodic"))
+        check_choice("average", self.average, ("mean", "median"))
+        if not self.exponent > 0:
+            raise ValueError(f"exponent={self.exponent!r} must be positive")
         if not 0 < self.min_coverage <= 1:
             raise ValueError(f"min_coverage={self.min_coverage!r} must lie in (0, 1]")
         if not isinstance(self.wavelet, Wavelet):
@@ -76,7 +86,11 @@ class Parameters:
             "frame": self.frame,
             "wavelet": type(self.wavelet).__name__,
             "min_coverage": self.min_coverage,
+            "exponent": self.exponent,
+            "average": self.average,
         }
+        if self.selected is not None:
+            attrs["selected"] = " ".join(",".join(map(str, js)) for js in self.selected)
         if isinstance(self.wavelet, Morlet):
             values = {name: getattr(self.wavelet, name) for name in _MORLET}
             attrs |= {f"wavelet_{k}": v for k, v in values.items() if v is not None}
@@ -96,7 +110,7 @@ class Parameters:
         ValueError
             If attributes are missing, or the wavelet is not xscat's own.
         """
-        attrs: Mapping[str, Any] = getattr(obj, "attrs", obj)
+        attrs: Mapping[str, Any] = obj.attrs if hasattr(obj, "attrs") else obj
         if not {"J", "L", "wavelet"} <= set(attrs):
             raise ValueError("no parameters in these attributes: is it a Dataset of statistics?")
         if attrs["wavelet"] != Morlet.__name__:
@@ -113,4 +127,14 @@ class Parameters:
             frame=attrs["frame"],
             wavelet=Morlet(**{k: kinds[k](v) for k, v in morlet.items()}),
             min_coverage=float(attrs["min_coverage"]),
+            exponent=float(attrs["exponent"]),
+            average=attrs["average"],
+            selected=_parse_scales(attrs.get("selected")),
         )
+
+
+def _parse_scales(text: str | None) -> tuple[tuple[int, int, int], ...] | None:
+    if text is None:
+        return None
+    triples = (tuple(map(int, js.split(","))) for js in text.split())
+    return tuple((j1, j2, j3) for j1, j2, j3 in triples)

@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from . import labels
+from .blocks import Plan, statistics_block
 from .engine.wavelets import Morlet, Wavelet
 from .errors import GridError, check_choice
-from .grids import Grid, find_grid
+from .grids import Grid, HealpixGrid, align_to, find_grid
+from .normalization import normalize
 from .options import get_options
 from .parameters import STATISTICS, Parameters
 
-if TYPE_CHECKING:
-    import torch
-
-Array = np.ndarray[Any, np.dtype[Any]]
-
-# Beyond this size of a temporary array, memory is slower than what a larger batch saves.
-_BATCH_BYTES = 2**25
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All that a block of maps needs to know, resolved when the graph is built."""
-
-    grid: Grid
-    parameters: Parameters
-    dtype: str
-    device: str
-    threads: int
-    memory: int
+Select = Callable[[int, int, int], bool]
 
 
 def covariance(
@@ -45,9 +28,18 @@ def covariance(
     *,
     dim: Hashable | Sequence[Hashable] | None = None,
     statistics: Sequence[str] = STATISTICS,
+    mask: xr.DataArray | None = None,
+    region: xr.DataArray | None = None,
+    min_coverage: float = 1.0,
     boundary: str = "valid",
-    frame: str = "meridian",
+    frame: str | xr.DataArray = "meridian",
     wavelet: Wavelet | None = None,
+    exponent: float = 1.0,
+    average: str = "mean",
+    select: Select | None = None,
+    max_delta_j: int | None = None,
+    variance: bool = False,
+    reference: xr.DataArray | None = None,
     dtype: str | None = None,
     device: str | None = None,
 ) -> xr.Dataset:
@@ -62,14 +54,15 @@ def covariance(
         S_4 = \langle (U_{j_1 l_1} \star \psi_{j_3 l_3})
                        \overline{(U_{j_2 l_2} \star \psi_{j_3 l_3})} \rangle
 
-    and S0 the mean and variance of the field. NaN cells are missing: a coefficient counts only where
-    the support of its wavelets is valid.
+    and S0 the mean and variance of the field. NaN cells are missing, whatever else they are: a
+    coefficient counts only where the support of its wavelets is valid.
 
     Parameters
     ----------
     da : DataArray
-        Real field on HEALPix cells (decoded by xdggs), on a plane (``y``, ``x``) or on a line; integers
-        and booleans are converted to floats. Other dimensions are mapped over; with dask, lazily.
+        Real field on HEALPix cells (decoded by xdggs), on a plane (``y``, ``x``) or on a line;
+        integers and booleans are converted to floats. Other dimensions are mapped over, with dask
+        lazily.
     J : int, optional
         Number of dyadic scales. Default: as many as fit.
     L : int, default 4
@@ -78,13 +71,40 @@ def covariance(
         Dimension of a line, or dimensions (y, x) of a plane, if not found by themselves.
     statistics : sequence of str, default ("S0", "S1", "S2", "S3", "S4")
         What to compute. S3 and S4 take most of the time.
+    mask : DataArray, optional
+        Booleans or weights >= 0 on the cells of the field, in any order; other dimensions as the
+        field, or missing. 0, False and NaN are missing cells; values there do not matter.
+    region : DataArray, optional
+        Integer labels on the cells (negative or NaN: none), or a stack of masks along a further
+        dimension. The result has the dimension ``region``, or that dimension.
+    min_coverage : float, default 1
+        Part of the support of a wavelet that has to be valid, in (0, 1].
     boundary : {"valid", "periodic"}
         On a plane or line: leave out coefficients whose wavelet crosses the border, or wrap around.
-    frame : {"meridian", "stereographic"}
-        On the sphere: count orientations from local east, or from east turned by the longitude
-        (back in the south), which is regular at the poles but not across the equator.
+    frame : {"meridian", "stereographic"} or DataArray, default "meridian"
+        On the sphere: the direction from which orientations count. Local east; or east turned
+        back by the longitude (forth in the south), which is regular at the poles but not across
+        the equator; or angles in degrees, counter-clockwise from east, on the cells of the field.
     wavelet : Wavelet, optional
         The mother wavelet. Default: ``Morlet()``.
+    exponent : float, default 1
+        Use \|W\|^exponent for U.
+    average : {"mean", "median"}
+        How to average over cells; medians (of real and imaginary parts) are robust but slow, and
+        take weights as a mask.
+    select : callable, optional
+        ``select(j1, j2, j3)`` says which scales of S4 to keep; S3 at (j1, j2) goes with
+        (j1, j2, j2). Others are NaN.
+    max_delta_j : int, optional
+        Keep only scales with j3 - j1 and j3 - j2 up to this.
+    variance : bool, default False
+        Add the standard deviations of the means, ``S1_std`` and so on:
+        :math:`\sqrt{(\langle |z|^2 \rangle - |\langle z \rangle|^2) / n}` with n the number of
+        independent coefficients, :math:`(\sum w)^2 / \sum w^2` over the number of cells that the
+        outer wavelet correlates (:math:`\int |\rho|^2`, with :math:`\rho` the autocorrelation of
+        the wavelet).
+    reference : DataArray, optional
+        Normalize by the S2 of this field (see `normalize`).
     dtype : {"float32", "float64"}, optional
         Precision of the computation. Default: single for float32 and float16, else double.
     device : str, optional
@@ -93,15 +113,16 @@ def covariance(
     Returns
     -------
     Dataset
-        ``S0`` (moment), ``S1`` and ``S2`` (j1, l1), ``S3`` (j1, j2, l1, l2) and ``S4`` (j1, j2, j3, l1, l2,
-        l3), complex the last two and NaN unless j1 <= j2 <= j3, behind the other dimensions of the
-        field. Wavelengths (in degrees on the sphere, else in the coordinates' units) and angles
-        (degrees from +x or east) are coordinates, the parameters are attributes.
+        ``S0`` (moment), ``S1`` and ``S2`` (j1, l1), ``S3`` (j1, j2, l1, l2) and ``S4`` (j1, j2, j3,
+        l1, l2, l3), complex the last two and NaN unless j1 <= j2 <= j3, behind the other dimensions
+        of the field. Wavelengths (in degrees on the sphere, else in the coordinates' units) and
+        angles (degrees from +x or east) are coordinates, the parameters are attributes.
 
     Raises
     ------
     GridError
-        If there is no usable grid, or J does not fit.
+        If there is no usable grid, J does not fit, or mask, region, frame or reference are on
+        another grid.
     TypeError
         If the field is complex or no number.
     ValueError
@@ -109,9 +130,9 @@ def covariance(
 
     References
     ----------
-    Cheng, Morel, Allys, Ménard & Mallat 2024, *Scattering spectra models for physics*, PNAS Nexus 3.
-    Mousset, Allys, Price et al. 2024, *Generative models of astrophysical fields with scattering
-    transforms on the sphere*, A&A 691, A269.
+    Cheng, Morel, Allys, Ménard & Mallat 2024, *Scattering spectra models for physics*, PNAS Nexus
+    3, pgae103. Mousset, Allys, Price et al. 2024, *Generative models of astrophysical fields with
+    scattering transforms on the sphere*, A&A 691, A269.
 
     Examples
     --------
@@ -122,12 +143,60 @@ def covariance(
     ('j1', 'j2', 'l1', 'l2')
     """
     check_field(da)
-    grid = find_grid(da, dim)
-    wavelet = Morlet() if wavelet is None else wavelet
-    parameters = make_parameters(
-        grid, J, L, statistics=tuple(statistics), boundary=boundary, frame=frame, wavelet=wavelet
+    grid = framed(da, find_grid(da, dim), frame)
+    plan, weights, regions = prepare(
+        "auto",
+        [da],
+        grid,
+        J,
+        L,
+        mask=mask,
+        region=region,
+        select=select,
+        max_delta_j=max_delta_j,
+        variance=variance,
+        dtype=dtype,
+        device=device,
+        statistics=tuple(statistics),
+        boundary=boundary,
+        frame=frame_name(frame),
+        wavelet=wavelet or Morlet(),
+        min_coverage=min_coverage,
+        exponent=exponent,
+        average=average,
     )
-    return _statistics(da, make_plan(da, grid, parameters, dtype, device))
+    stats = compute([da], weights, regions, plan)
+    if reference is None:
+        return stats
+    reference = align_to(da, grid, reference, "reference")
+    reference_stats = compute([reference], weights, regions, reference_plan(plan))
+    return normalize(stats, reference=reference_stats)
+
+
+def prepare(
+    kind: str,
+    fields: list[xr.DataArray],
+    grid: Grid,
+    J: int | None,
+    L: int,
+    *,
+    pairs: str | None = None,
+    mask: xr.DataArray | None,
+    region: xr.DataArray | None,
+    select: Select | None,
+    max_delta_j: int | None,
+    variance: bool,
+    dtype: str | None,
+    device: str | None,
+    **parameters: Any,
+) -> tuple[Plan, xr.DataArray | None, xr.DataArray | None]:
+    """Check the arguments: the plan, the weights and the coordinate of their sets."""
+    p = selected(make_parameters(grid, J, L, **parameters), select, max_delta_j)
+    weights, regions = combine_weights(fields[0], grid, mask, region)
+    region_dim = None if regions is None else str(regions.dims[0])
+    layout = labels.Layout(kind, p.statistics, variance, region_dim, pairs, grid.oriented)
+    plan = make_plan(fields, grid, p, layout, dtype, device)
+    return replace(plan, weighted=weights is not None), weights, regions
 
 
 def check_field(da: xr.DataArray) -> None:
@@ -143,6 +212,27 @@ def check_field(da: xr.DataArray) -> None:
         raise TypeError(f"the field has dtype {da.dtype}: convert it, e.g. .astype('float64')")
 
 
+def frame_name(frame: str | xr.DataArray) -> str:
+    """What the attributes say of a frame."""
+    return frame if isinstance(frame, str) else "angles"
+
+
+def framed(da: xr.DataArray, grid: Grid, frame: str | xr.DataArray) -> Grid:
+    """The grid with the angles of a local frame, if one is given."""
+    if isinstance(frame, str):
+        check_choice("frame", frame, ("meridian", "stereographic"))
+        return grid
+    if not isinstance(grid, HealpixGrid):
+        raise GridError("a frame of angles is for HEALPix cells, where directions are local")
+    angles = align_to(da, grid, frame, "frame")
+    if set(angles.dims) != set(grid.dims):
+        raise GridError(f"frame has dimensions {angles.dims}: only {grid.dims} are allowed")
+    values = np.deg2rad(np.asarray(angles.values, dtype=float))
+    if not np.isfinite(values).all():
+        raise ValueError("frame has missing angles: fill them, e.g. .fillna(0)")
+    return replace(grid, angles=grid.arrange(values))
+
+
 def make_parameters(grid: Grid, J: int | None, L: int, **kwargs: Any) -> Parameters:
     """Parameters for a grid, with the default J and checks of J and L."""
     for name, value in (("J", J), ("L", L)):
@@ -152,7 +242,6 @@ def make_parameters(grid: Grid, J: int | None, L: int, **kwargs: Any) -> Paramet
             raise GridError(f"{name}={value!r} must be a positive integer")
     if L > 32:
         raise GridError(f"L={L} orientations are too many: the largest is 32")
-    check_choice("frame", kwargs.get("frame", "meridian"), ("meridian", "stereographic"))
     parameters = Parameters(J=1, L=int(L) if grid.oriented else 1, **kwargs)
     largest = grid.largest_J(parameters, layers=1)
     if largest < 1:
@@ -166,151 +255,124 @@ def make_parameters(grid: Grid, J: int | None, L: int, **kwargs: Any) -> Paramet
             f"J={J} is too large for dimension {', '.join(grid.dims)} (size {grid.shape}): "
             f"the largest is {largest}"
         )
-    return Parameters(J=int(J), L=parameters.L, **kwargs)
+    return replace(parameters, J=int(J))
+
+
+def selected(p: Parameters, select: Select | None, max_delta_j: int | None) -> Parameters:
+    """Parameters with the list of the scales wanted."""
+    if select is None and max_delta_j is None:
+        return p
+    if max_delta_j is not None and max_delta_j < 0:
+        raise ValueError(f"max_delta_j={max_delta_j!r} must be >= 0")
+
+    def wanted(j1: int, j2: int, j3: int) -> bool:
+        near = max_delta_j is None or j3 - min(j1, j2) <= max_delta_j
+        return near and (select is None or bool(select(j1, j2, j3)))
+
+    triples = ((j1, j2, j3) for j3 in range(p.J) for j1 in range(j3 + 1) for j2 in range(j3 + 1))
+    chosen = tuple(js for js in triples if wanted(*js))
+    if not chosen:
+        raise ValueError("select leaves no scales: it must be true for some (j1, j2, j3)")
+    return replace(p, selected=chosen)
+
+
+def combine_weights(
+    da: xr.DataArray, grid: Grid, mask: xr.DataArray | None, region: xr.DataArray | None
+) -> tuple[xr.DataArray | None, xr.DataArray | None]:
+    """Weights of the cells (..., [regions,] *cells), and the coordinate of the regions."""
+    weights = None if mask is None else check_weights(align_to(da, grid, mask, "mask"), "mask")
+    if region is None:
+        return weights, None
+    region = align_to(da, grid, region, "region")
+    extra = [d for d in region.dims if d not in grid.dims]
+    if len(extra) > 1 or set(extra) & set(da.dims):
+        raise GridError(f"region has dimensions {region.dims}: the cells and one more are allowed")
+    if extra:
+        stack, dim = check_weights(region, "region"), extra[0]
+        coord = region[dim].reset_coords(drop=True)
+    else:
+        if region.dtype.kind not in "iufb":
+            raise TypeError(f"region has dtype {region.dtype}: integer labels or masks are needed")
+        values = np.unique(region.values[~np.isnan(region.values.astype(float))])
+        values = values[values >= 0].astype(int)
+        if not len(values):
+            raise ValueError("region labels no cell: all labels are negative or NaN")
+        coord = xr.DataArray(values, dims="region", name="region")
+        stack = (region == coord).astype(float)
+    return (stack if weights is None else weights * stack), coord
+
+
+def check_weights(weights: xr.DataArray, argument: str) -> xr.DataArray:
+    """Weights as floats, 0 for NaN."""
+    if weights.dtype.kind not in "bfiu":
+        raise TypeError(f"{argument} has dtype {weights.dtype}: booleans or weights are needed")
+    if weights.chunks is None and bool((weights < 0).any()):
+        raise ValueError(f"{argument} has negative weights: they must be >= 0")
+    return weights.astype(float).fillna(0)
 
 
 def make_plan(
-    da: xr.DataArray, grid: Grid, parameters: Parameters, dtype: str | None, device: str | None
+    fields: list[xr.DataArray],
+    grid: Grid,
+    parameters: Parameters,
+    layout: labels.Layout,
+    dtype: str | None,
+    device: str | None,
 ) -> Plan:
     """Resolve options and precision."""
     options = get_options()
     dtype = dtype or options.dtype
     if dtype is None:
-        dtype = "float32" if da.dtype.kind == "f" and da.dtype.itemsize < 8 else "float64"
+        single = all(f.dtype.kind == "f" and f.dtype.itemsize < 8 for f in fields)
+        dtype = "float32" if single else "float64"
     check_choice("dtype", dtype, ("float32", "float64"))
     device = device or options.device
-    return Plan(grid, parameters, dtype, device, options.threads, options.memory)
+    return Plan(grid, parameters, layout, dtype, device, options.threads, options.memory)
 
 
-def _statistics(da: xr.DataArray, plan: Plan) -> xr.Dataset:
-    names, grid = plan.parameters.statistics, plan.grid
+def reference_plan(plan: Plan) -> Plan:
+    """The plan of the powers that normalize a field's statistics."""
+    names = ("S1", "S2")
+    layout = replace(plan.layout, names=names, variance=False)
+    return replace(plan, layout=layout, parameters=replace(plan.parameters, statistics=names))
+
+
+def compute(
+    fields: list[xr.DataArray],
+    weights: xr.DataArray | None,
+    regions: xr.DataArray | None,
+    plan: Plan,
+) -> xr.Dataset:
+    """Map the plan over the other dimensions of the fields, lazily where they are lazy."""
+    layout, cells = plan.layout, list(plan.grid.dims)
+    out = layout.variables()
+    sizes = labels.sizes(plan.parameters)
+    if layout.pairs is not None:
+        n = fields[0].sizes[layout.pairs]
+        sizes |= {layout.pairs: n, f"{layout.pairs}_a": n, f"{layout.pairs}_b": n}
+    if regions is not None:
+        sizes[str(regions.dims[0])] = regions.size
+    core = [d for d in (layout.pairs,) if d is not None] + cells
+    inputs, input_dims = list(fields), [core] * len(fields)
+    if weights is not None:
+        inputs.append(weights)
+        input_dims.append([d for d in (layout.regions,) if d is not None] + cells)
     complex_dtype = np.result_type(plan.dtype, "complex64")
-    out_dims = [labels.core_dims(name, grid) for name in names]
-    all_sizes = labels.sizes(plan.parameters)
     results = xr.apply_ufunc(
-        _block,
-        da,
+        statistics_block,
+        *inputs,
         kwargs={"plan": plan},
-        input_core_dims=[list(grid.dims)],
-        output_core_dims=[list(dims) for dims in out_dims],
-        exclude_dims=set(grid.dims),
+        input_core_dims=input_dims,
+        output_core_dims=[list(dims) for dims in out.values()],
+        exclude_dims={d for dims in input_dims for d in dims},
         dask="parallelized",
         output_dtypes=[
-            complex_dtype if n in labels.COMPLEX else np.dtype(plan.dtype) for n in names
+            complex_dtype if layout.is_complex(n) else np.dtype(plan.dtype) for n in out
         ],
-        dask_gufunc_kwargs={"output_sizes": {d: all_sizes[d] for dims in out_dims for d in dims}},
+        dask_gufunc_kwargs={"output_sizes": {d: sizes[d] for dims in out.values() for d in dims}},
         keep_attrs=False,
     )
     results = results if isinstance(results, tuple) else (results,)
-    variables = dict(zip(names, results, strict=True))
-    return labels.labelled(variables, da, plan.parameters, grid)
-
-
-def _block(values: Array, plan: Plan) -> Array | tuple[Array, ...]:
-    """Statistics of the maps of one block, (..., cells) → arrays (..., statistic's own shape)."""
-    names = plan.parameters.statistics
-    lead = values.shape[: values.ndim - len(plan.grid.shape)]
-    maps = plan.grid.arrange(values.reshape(-1, *plan.grid.shape))
-    parts = [(index, _maps_statistics(batch, plan)) for index, batch in _batches(maps, plan)]
-    order = np.argsort(np.concatenate([index for index, _ in parts]))
-    result = []
-    for name in names:
-        stacked = np.concatenate([part[name] for _, part in parts])[order]
-        result.append(stacked.reshape(*lead, *stacked.shape[1:]))
-    return tuple(result) if len(result) > 1 else result[0]
-
-
-def _batches(maps: Array, plan: Plan) -> Iterator[tuple[Array, Array]]:
-    """Batches of maps that miss the same cells and fit in memory, with their positions."""
-    groups: dict[bytes, list[int]] = {}
-    for i, values in enumerate(maps):
-        missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(1, bool)
-        key = np.packbits(missing).tobytes() if missing.any() else b""
-        groups.setdefault(key, []).append(i)
-    columns = 8 * (plan.parameters.L + 1)
-    bytes_per_map = maps.shape[1] * columns * np.dtype(plan.dtype).itemsize
-    size = max(1, min(_BATCH_BYTES, plan.memory) // bytes_per_map)
-    for members in groups.values():
-        for start in range(0, len(members), size):
-            index = np.array(members[start : start + size])
-            yield index, maps[index]
-
-
-def _maps_statistics(maps: Array, plan: Plan) -> dict[str, Array]:
-    """Statistics of maps (B, cells) that all miss the same cells."""
-    import torch
-
-    from .engine.cache import transforms
-    from .engine.scattering import dense, moments
-
-    p = plan.parameters
-    weights = ~np.isnan(maps[:1])
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(plan.threads)
-    try:
-        with torch.inference_mode():
-            engine = transforms(plan.grid.spec(p, plan.dtype, plan.device), plan.memory)
-            fields = _tensor(maps, plan)
-            w = torch.as_tensor(weights, device=fields.device)
-            result = {"S0": _mean_variance(fields, w[0])} if "S0" in p.statistics else {}
-            if set(p.statistics) - {"S0"}:
-                coverage = engine.coverage(w, p.min_coverage)
-                _warn_invalid(engine, coverage)
-                second = not {"S3", "S4"}.isdisjoint(p.statistics)
-                m = moments(engine, fields[:, None], coverage, second_layer=second)
-                result |= _auto(dense(m, p.J, p.L))
-    finally:
-        torch.set_num_threads(n_threads)
-    return {name: _without_l(name, result[name].cpu().numpy(), plan) for name in p.statistics}
-
-
-def _tensor(maps: Array, plan: Plan) -> torch.Tensor:
-    """Writable native tensor of maps of any byte order and type."""
-    import torch
-
-    return torch.as_tensor(np.array(maps, dtype=plan.dtype, order="C"), device=plan.device)
-
-
-def _mean_variance(fields: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-    """S0 of fields (B, cells): mean and variance over the valid cells (B, 2)."""
-    import torch
-
-    x = fields[:, valid]
-    mean = x.mean(1, keepdim=True)
-    return torch.cat([mean, ((x - mean) ** 2).mean(1, keepdim=True)], 1)
-
-
-def _auto(arrays: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Statistics of single fields: real S2, and S4 for j1 <= j2 only."""
-    result = {"S1": arrays["S1"][0, :, 0], "S2": arrays["S2"][0, :, 0, 0].real}
-    if "S3" in arrays:
-        result["S3"] = arrays["S3"][0, :, 0, 0]
-        S4 = arrays["S4"][0, :, 0, 0]
-        j = np.arange(S4.shape[1])
-        S4[:, j[:, None] > j] = complex("nan+nanj")
-        result["S4"] = S4
-    return result
-
-
-def _without_l(name: str, array: Array, plan: Plan) -> Array:
-    """Drop the orientation axes, of size one, of a line."""
-    if plan.grid.oriented:
-        return array
-    n = sum(d.startswith("l") for d in labels.DIMS[name])
-    return array.reshape(array.shape[: array.ndim - n])
-
-
-def _warn_invalid(engine: Any, coverage: Any) -> None:
-    """Warn once of scales without a single valid coefficient."""
-    if coverage is None or not bool((coverage.field > 0).any()):
-        return
-    empty = [j for j, first in enumerate(coverage.first) if not bool(first.any())]
-    second = [j for j, rows in enumerate(coverage.rows) if not bool(rows[:, -1].any())]
-    if empty or second:
-        scales = ", ".join(f"j={j}" for j in (empty or second))
-        what = "all statistics" if empty else "some of S3 and S4"
-        warnings.warn(
-            f"no valid coefficient at scale {scales}: {what} there are NaN. Too few wavelets fit "
-            "between the missing cells; use a smaller J",
-            stacklevel=2,
-        )
+    variables = dict(zip(out, results, strict=True))
+    ds = labels.labelled(variables, fields, plan.parameters, plan.grid)
+    return ds if regions is None else ds.assign_coords({str(regions.dims[0]): regions})

@@ -52,11 +52,11 @@ class _RegularGrid:
 
         from ..engine.flat import FlatSpec
 
-        line = len(self.shape) == 1
-        steps = [s / self.step for s in self.spacing]
+        *ny, nx = self.shape
+        *dy, dx = self.spacing
         return FlatSpec(
-            shape=(1, *self.shape) if line else self.shape,
-            step=(1.0, *steps) if line else tuple(steps),
+            shape=(ny[0] if ny else 1, nx),
+            step=(dy[0] / self.step if dy else 1.0, dx / self.step),
             periodic=parameters.boundary == "periodic",
             wavelet=parameters.wavelet,
             J=parameters.J,

@@ -36,6 +36,9 @@ class HealpixGrid:
         Position in the caller's array of each cell in nested order; None if it is in that order.
     size : int
         Number of cells.
+    angles : array of float, optional
+        Directions in radians, counter-clockwise from east, from which orientations count at each
+        cell, in nested order.
     """
 
     dims: tuple[str, ...]
@@ -43,6 +46,7 @@ class HealpixGrid:
     cells: Array | None
     order: Array | None
     size: int
+    angles: Array | None = None
 
     kind: ClassVar[str] = "healpix"
     oriented: ClassVar[bool] = True
@@ -51,6 +55,10 @@ class HealpixGrid:
     @property
     def shape(self) -> tuple[int, ...]:
         return (self.size,)
+
+    def sorted_cells(self) -> Array:
+        """Nested numbers of the cells in increasing order."""
+        return np.arange(self.size) if self.cells is None else self.cells
 
     def largest_J(self, parameters: Parameters, layers: int) -> int:
         from healpix_geo import nested
@@ -87,7 +95,7 @@ class HealpixGrid:
         return SphereSpec(
             level=self.level,
             cells=self.cells,
-            frame=parameters.frame,
+            frame=parameters.frame if self.angles is None else self.angles,
             wavelet=parameters.wavelet,
             J=parameters.J,
             L=parameters.L,

@@ -1,0 +1,240 @@
+"""Blocks of maps: NumPy arrays in, NumPy arrays out, in batches that fit in memory.
+
+This is what dask runs on its workers, and what an eager call runs once.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .grids import Grid
+from .labels import Layout
+from .parameters import Parameters
+
+if TYPE_CHECKING:
+    import torch
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# Larger temporary arrays cost more in memory traffic than a larger batch saves.
+BATCH_BYTES = 2**25
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a block needs to know, resolved when the graph is built."""
+
+    grid: Grid
+    parameters: Parameters
+    layout: Layout
+    dtype: str
+    device: str
+    threads: int
+    memory: int
+    weighted: bool = False
+    """Whether the last input holds weights."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Maps that miss the same cells and have the same weights."""
+
+    index: Array
+    """Positions in the block."""
+    fields: Array
+    """(B, F, cells)"""
+    weights: Array
+    """(R, cells), 0 where a cell is missing."""
+
+
+def statistics_block(*inputs: Array, plan: Plan) -> Array | tuple[Array, ...]:
+    """Variables of the layout for the maps of one block.
+
+    Parameters
+    ----------
+    *inputs : arrays
+        The field (..., [pairs,] *cells) or two of them and, if *weighted*, the weights
+        (..., [regions,] *cells).
+    """
+    n_core = len(plan.grid.shape) + (plan.layout.pairs is not None)
+    n_weights = len(plan.grid.shape) + (plan.layout.regions is not None)
+    fields, weights = (inputs[:-1], inputs[-1]) if plan.weighted else (inputs, None)
+    leads = [f.shape[: f.ndim - n_core] for f in fields]
+    if weights is not None:
+        leads.append(weights.shape[: weights.ndim - n_weights])
+    lead = np.broadcast_shapes(*leads)
+
+    def flat(x: Array, n: int) -> Array:
+        core = x.shape[x.ndim - n :]
+        return plan.grid.arrange(np.broadcast_to(x, (*lead, *core)).reshape(-1, *core))
+
+    stacked = [flat(f, n_core) for f in fields]
+    maps = stacked[0] if plan.layout.pairs else np.stack(stacked, 1)
+    if weights is not None:
+        weights = flat(weights, n_weights)
+        weights = weights if plan.layout.regions else weights[:, None]
+    parts = [(batch.index, batch_statistics(batch, plan)) for batch in batches(maps, weights, plan)]
+    order = np.argsort(np.concatenate([index for index, _ in parts]))
+    result = []
+    for name in plan.layout.variables():
+        values = np.concatenate([part[name] for _, part in parts])[order]
+        result.append(values.reshape(*lead, *values.shape[1:]))
+    return tuple(result) if len(result) > 1 else result[0]
+
+
+def batches(maps: Array, weights: Array | None, plan: Plan) -> Iterator[Batch]:
+    """Batches of maps (maps, fields, cells) that share their weights and fit in memory."""
+    groups: dict[bytes, list[int]] = {}
+    masks: dict[bytes, Array] = {}
+    for i, fields in enumerate(maps):
+        valid = ~np.isnan(fields).any(0) if fields.dtype.kind == "f" else np.ones(1, bool)
+        mask = np.broadcast_to(valid, fields.shape[-1:])[None]
+        if weights is not None:
+            mask = np.where(mask & (weights[i] > 0), weights[i], 0).astype(float)
+        key = np.packbits(mask).tobytes() if mask.dtype == bool else mask.tobytes()
+        groups.setdefault(key, []).append(i)
+        masks.setdefault(key, mask)
+    n_fields, n_cells = maps.shape[1:]
+    columns = 8 * (plan.parameters.L + 1) * n_fields
+    bytes_per_map = n_cells * columns * np.dtype(plan.dtype).itemsize
+    size = max(1, min(BATCH_BYTES, plan.memory) // bytes_per_map)
+    for key, members in groups.items():
+        for start in range(0, len(members), size):
+            index = np.array(members[start : start + size])
+            yield Batch(index, maps[index], masks[key])
+
+
+def batch_statistics(batch: Batch, plan: Plan) -> dict[str, Array]:
+    """Variables of the layout, (B, *core shape) each."""
+    import torch
+
+    from .engine.cache import transforms
+    from .engine.scattering import dense, moments
+
+    p, layout = plan.parameters, plan.layout
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(plan.threads)
+    try:
+        with torch.inference_mode():
+            engine = transforms(plan.grid.spec(p, plan.dtype, plan.device), plan.memory)
+            # a copy: native byte order, writable, contiguous
+            fields = np.array(batch.fields, dtype=plan.dtype, order="C")
+            x = torch.as_tensor(fields, device=plan.device)
+            weights = torch.as_tensor(np.array(batch.weights), device=plan.device)
+            arrays = {"S0": mean_variance(x, weights)}
+            spreads: dict[str, Any] = {}
+            if set(p.statistics) - {"S0"}:
+                coverage = engine.coverage(weights, p.min_coverage)
+                warn_if_empty(coverage)
+                m = moments(
+                    engine,
+                    x,
+                    coverage,
+                    second_layer=not {"S3", "S4"}.isdisjoint(p.statistics),
+                    variance=layout.variance,
+                    exponent=p.exponent,
+                    average=p.average,
+                )
+                arrays |= dense(m, p.J, p.L)
+                if m.variance is not None:
+                    spreads = {k: v.sqrt() for k, v in dense(m.variance, p.J, p.L).items()}
+    finally:
+        torch.set_num_threads(n_threads)
+    result = {}
+    for variable in layout.variables():
+        name = variable.removesuffix("_std")
+        source = arrays if variable == name else spreads
+        result[variable] = finished(pick(name, source, layout), name, variable, plan)
+    return result
+
+
+def mean_variance(fields: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """S0 of fields (B, F, cells) under weights (R, cells): (R, B, F, 2)."""
+    import torch
+
+    result = []
+    for w in weights.to(fields.dtype):
+        used = torch.where(w > 0, fields, 0)
+        mean = used @ w / w.sum()
+        variance = (used - mean[..., None]) ** 2 @ w / w.sum()
+        result.append(torch.stack([mean, variance], -1))
+    return torch.stack(result)
+
+
+def pick(name: str, arrays: dict[str, torch.Tensor], layout: Layout) -> torch.Tensor:
+    """The part of the moments of all fields and pairs that a variable holds, (R, B, ...)."""
+    import torch
+
+    if name == "S2_auto":
+        return torch.stack([arrays["S2"][:, :, i, i].real for i in (0, 1)], 2)
+    array = arrays["S3" if name == "S3P" else name]
+    if name in ("S0", "S1"):
+        return array[:, :, 0] if layout.kind == "auto" else array
+    if layout.kind == "pairs":
+        return array
+    if layout.kind == "cross":
+        return array[:, :, 1, 0] if name == "S3P" else array[:, :, 0, 1]
+    return array[:, :, 0, 0].real if name == "S2" else array[:, :, 0, 0]
+
+
+def finished(array: torch.Tensor, name: str, variable: str, plan: Plan) -> Array:
+    """NumPy array (B, [R,] ...) with NaN at scales not wanted, and no l on a line."""
+    layout, p = plan.layout, plan.parameters
+    values = np.moveaxis(array.cpu().numpy(), 0, 1)
+    values = values if layout.regions else values[:, 0]
+    own = {"S3P": "S3", "S2_auto": "S2"}.get(name, name)
+    if own in ("S3", "S4"):
+        table = scale_table(p, ordered=layout.kind == "auto")
+        table = table if own == "S4" else np.einsum("abb->ab", table)
+        n_l = len(own_orientations(own))
+        values = values.copy()
+        nan = complex("nan+nanj") if np.iscomplexobj(values) else np.nan
+        values[..., ~table, *[slice(None)] * n_l] = nan
+    if not layout.oriented and own != "S0":
+        values = values.reshape(values.shape[: values.ndim - len(own_orientations(own))])
+    return values
+
+
+def own_orientations(name: str) -> list[str]:
+    """Orientation dimensions of a statistic."""
+    from .labels import DIMS
+
+    return [d for d in DIMS[name] if d.startswith("l")]
+
+
+def scale_table(parameters: Parameters, ordered: bool) -> Array:
+    """Which (j1, j2, j3) a result holds: j1, j2 <= j3, also j1 <= j2 if *ordered*, and selected."""
+    j1, j2, j3 = np.ogrid[: parameters.J, : parameters.J, : parameters.J]
+    table = (j1 <= j3) & (j2 <= j3) & ((j1 <= j2) | (not ordered))
+    if parameters.selected is not None:
+        chosen = np.zeros_like(table)
+        chosen[tuple(np.array(parameters.selected, dtype=int).reshape(-1, 3).T)] = True
+        table &= chosen
+    return table
+
+
+def warn_if_empty(coverage: Any) -> None:
+    """Warn once of scales without a single valid coefficient in some set of weights."""
+    if coverage is None:
+        return
+    anywhere = (coverage.field > 0).any(-1)
+
+    def empty(weights: Any) -> bool:
+        return bool((~(weights > 0).any(-1) & anywhere).any())
+
+    first = [j for j, w in enumerate(coverage.first) if empty(w)]
+    second = [j for j, rows in enumerate(coverage.rows) if empty(rows[:, -1])]
+    if first or second:
+        scales = ", ".join(f"j={j}" for j in (first or second))
+        what = "the statistics" if first else "some of S3 and S4"
+        where = "" if len(anywhere) == 1 else " in some regions"
+        warnings.warn(
+            f"no valid coefficient at scale {scales}{where}: {what} there are NaN. Too few "
+            "wavelets fit between the missing cells; use a smaller J or min_coverage",
+            stacklevel=2,
+        )

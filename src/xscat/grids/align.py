@@ -1,0 +1,92 @@
+"""Other inputs brought to the cells of a field, by cell number or by coordinate."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from ..errors import GridError
+from .base import Grid
+from .healpix import HealpixGrid, find_cells, healpix_grid
+
+
+def align_to(da: xr.DataArray, grid: Grid, other: xr.DataArray, argument: str) -> xr.DataArray:
+    """*other* with its cells in the order of those of *da*, on the same dimensions.
+
+    Parameters
+    ----------
+    da, grid : DataArray, Grid
+        The field and its grid.
+    other : DataArray
+        A mask, a second field or the like: on the same cells in any order, or on more cells; without
+        coordinates it is matched by position.
+    argument : str
+        What to call it in an error.
+
+    Raises
+    ------
+    GridError
+        If it is on another grid, or lacks cells of the field.
+    """
+    if not isinstance(other, xr.DataArray):
+        raise TypeError(f"{argument} must be a DataArray, got {type(other).__name__}")
+    if isinstance(grid, HealpixGrid):
+        other = _align_cells(grid, other, argument)
+    for dim in map(str, other.dims):
+        if dim in da.dims and not (dim in grid.dims and isinstance(grid, HealpixGrid)):
+            other = _align_dim(da, other, dim, argument)
+    absent = [d for d in grid.dims if d not in other.dims]
+    if absent:
+        raise GridError(f"{argument} has no dimension {', '.join(absent)}, which the field has")
+    for dim in grid.dims:
+        n = len(other.chunksizes.get(dim, (1,)))
+        if n > 1:
+            raise GridError(
+                f"dimension {dim!r} of {argument} is split into {n} chunks: "
+                f"use .chunk({{{dim!r}: -1}})"
+            )
+    return other
+
+
+def _align_cells(grid: HealpixGrid, other: xr.DataArray, argument: str) -> xr.DataArray:
+    name = find_cells(other)
+    if name is None:
+        if other.sizes.get(grid.dims[0]) == grid.size:  # as in xarray: no labels, same positions
+            return other
+        raise GridError(f"{argument} has no HEALPix cells: decode it with xdggs.decode")
+    theirs = healpix_grid(other, name)
+    if theirs.level != grid.level:
+        raise GridError(
+            f"{argument} is at HEALPix level {theirs.level}, the field at level {grid.level}"
+        )
+    ours = grid.sorted_cells()
+    position = np.searchsorted(theirs.sorted_cells(), ours).clip(max=theirs.size - 1)
+    lacking = int((theirs.sorted_cells()[position] != ours).sum())
+    if lacking:
+        raise GridError(f"{argument} lacks {lacking} of the {grid.size} cells of the field")
+    if theirs.order is not None:
+        position = theirs.order[position]
+    position = grid.restore(position)
+    (dim,) = theirs.dims
+    if not (theirs.size == grid.size and np.array_equal(position, np.arange(grid.size))):
+        other = other.isel({dim: position})
+    coords = [c for c, v in other.coords.items() if dim in v.dims]
+    return other.drop_vars(coords).rename({dim: grid.dims[0]} if dim != grid.dims[0] else {})
+
+
+def _align_dim(da: xr.DataArray, other: xr.DataArray, dim: str, argument: str) -> xr.DataArray:
+    if dim in da.indexes and dim in other.indexes:
+        wanted, found = da.indexes[dim], other.indexes[dim]
+        if wanted.equals(found):
+            return other
+        if found.is_unique and wanted.isin(found).all():
+            return other.isel({dim: found.get_indexer(wanted)})
+        raise GridError(
+            f"{argument} lacks values of coordinate {dim!r} that the field has: select or "
+            f"interpolate it, e.g. .interp({dim}=field[{dim!r}])"
+        )
+    if da.sizes[dim] != other.sizes[dim]:
+        raise GridError(
+            f"{argument} has {other.sizes[dim]} elements along {dim!r}, the field {da.sizes[dim]}"
+        )
+    return other

@@ -21,7 +21,6 @@ from scipy.fft import next_fast_len
 from .moments import filled, gram
 from .wavelets import (
     Wavelet,
-    correlation_area,
     fourier_reach,
     orientations,
     periodized,
@@ -29,6 +28,9 @@ from .wavelets import (
 )
 
 Tensor = torch.Tensor
+
+# Blocks of cells whose scatter gives error bars: on a line, and along each side of a plane.
+N_BLOCKS_LINE, N_BLOCKS_SIDE = 32, 6
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Flat:
     def __init__(self, spec: FlatSpec):
         self.spec = spec
         self.n_cells = math.prod(spec.shape)
+        self.reach = fourier_reach(spec.wavelet, spec.L)
         self.halves = [self._halves(j) for j in range(spec.J)]
         self.grids = [self._grid(j) for j in range(spec.J)]
         self.filters = [self._filters(j) for j in range(spec.J)]
@@ -87,18 +90,21 @@ class Flat:
 
     def _halves(self, j: int) -> tuple[int, int]:
         """Largest ky and kx index of the block of scale j; n // 2 stands for all of them."""
-        reach = fourier_reach(self.spec.wavelet, self.spec.L) / 2**j / (2 * math.pi)
+        cycles = self.reach / 2**j / (2 * math.pi)
         half_y, half_x = (
-            min(n // 2, math.ceil(n * abs(step) * reach))
+            min(n // 2, math.ceil(n * abs(step) * cycles))
             for n, step in zip(self.spec.shape, self.spec.step, strict=True)
         )
         return half_y, half_x
 
     def _grid(self, j: int) -> tuple[int, int]:
-        """Shape of a grid of cells that holds the block of scale j."""
+        """Shape of a grid fine enough for the products of fields filtered at scale j.
+
+        Its step is 0.8 2^j cells, which leaves less than 1e-4 of their variations unresolved.
+        """
         ny, nx = (
-            n if half == n // 2 else min(n, next_fast_len(2 * half + 1, real=True))
-            for n, half in zip(self.spec.shape, self.halves[j], strict=True)
+            min(n, next_fast_len(math.ceil(n * abs(step) / (0.8 * 2**j)), real=True))
+            for n, step in zip(self.spec.shape, self.spec.step, strict=True)
         )
         return ny, nx
 
@@ -115,7 +121,7 @@ class Flat:
         )
 
         def bank(sign: int) -> np.ndarray:
-            args = (spec.L, j, (period_x, period_y))
+            args = (spec.L, j, (period_x, period_y), self.reach / 2**j)
             angles = orientations(spec.L)
             return np.stack(
                 [periodized(spec.wavelet, sign * kx, sign * ky, a, *args) for a in angles]
@@ -210,13 +216,13 @@ class Flat:
         scale = math.prod(grid) / self.n_cells
         return real * scale, imag * scale
 
-    def correlated(self, j: int, n_cells: int) -> float:
-        """Number of cells, of n_cells on the whole plane, that a wavelet of scale j correlates."""
-        scales = [
-            2**j / abs(s) for n, s in zip(self.spec.shape, self.spec.step, strict=True) if n > 1
-        ]
-        area = correlation_area(self.spec.wavelet, self.spec.L, len(scales))
-        return area * math.prod(scales) * n_cells / self.n_cells
+    def blocks(self, x: Tensor, j: int) -> Tensor:
+        """Values (..., P) by rectangles of cells (..., blocks, P), padded with 0."""
+        ny, nx = self.spec.shape if x.shape[-1] == self.n_cells else self.grids[j]
+        by, bx = (1, N_BLOCKS_LINE) if ny == 1 else (N_BLOCKS_SIDE, N_BLOCKS_SIDE)
+        padded = torch.nn.functional.pad(x.unflatten(-1, (ny, nx)), (0, -nx % bx, 0, -ny % by))
+        tiles = padded.unflatten(-2, (by, -1)).unflatten(-1, (bx, -1))
+        return tiles.transpose(-3, -2).flatten(-4, -3).flatten(-2)
 
     def coverage(self, weights: Tensor, min_coverage: float) -> FlatCoverage | None:
         """Which coefficients count, given the weights (R, cells) of the cells; 0 is missing.

@@ -13,8 +13,8 @@ from .wavelets import Array, Wavelet, orientations, turn
 
 # Standard deviation, in cells, of the Gaussian that smooths a map before four cells become one,
 # and half-width of the neighborhood on which it is sampled.
-SMOOTHING = 0.8
-SMOOTHING_RADIUS = 2
+SMOOTHING = 1.0
+SMOOTHING_RADIUS = 3
 
 
 def cell_vectors(cells: Array, level: int) -> Array:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from math import pi
+from math import ceil, pi
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -129,18 +128,22 @@ def periodized(
     L: int,
     j: int,
     period: tuple[float | None, float | None],
+    reach: float,
 ) -> Array:
     """Transform of the sampled wavelet of scale j at wave numbers kx, ky; it is zero at (0, 0).
 
-    Sampling folds wave numbers beyond the *period* (along x, along y) back onto the grid's.
+    Sampling folds wave numbers beyond the *period* (along x, along y) back onto the grid's; *reach*
+    is the largest one that counts.
     """
-    images = np.arange(-2, 3) if j < 2 else np.arange(-1, 2)
-    shifts_x, shifts_y = ([0.0] if p is None else images * p for p in period)
+
+    def shifts(p: float | None) -> Array:
+        n = 0 if p is None else ceil(reach / p + 0.5)
+        return np.arange(-n, n + 1) * (p or 0.0)
 
     def folded(kx: Array, ky: Array) -> tuple[Array, Array]:
         wave = envelope = np.zeros(1)
-        for shift_x in shifts_x:
-            for shift_y in shifts_y:
+        for shift_x in shifts(period[0]):
+            for shift_y in shifts(period[1]):
                 along, across = turn(2**j * (kx + shift_x), 2**j * (ky + shift_y), angle)
                 parts = wavelet.fourier(along, across, L)
                 wave, envelope = wave + parts[0], envelope + parts[1]
@@ -164,26 +167,3 @@ def support_radius(wavelet: Wavelet, L: int) -> float:
     line = np.zeros_like(u)
     profiles = [wavelet.values(u, line, L)[1], wavelet.values(line, u, L)[1]]
     return float(max(u[p >= SUPPORT_CUT * p[0]].max() for p in profiles))
-
-
-def correlation_area(
-    wavelet: Wavelet, L: int, n_dims: int = 2, smoothing: Callable[[Array], Array] | None = None
-) -> float:
-    r"""Length or area, in cells, over which a filtered field is correlated with itself.
-
-    .. math:: \int |\rho(u)|^2 du = (2\pi)^d \int |\hat\psi|^4 dk \,/\, (\int |\hat\psi|^2 dk)^2
-
-    for a field whose spectrum is flat within the band. For Gaussian fields products of two such
-    fields have the autocorrelation :math:`|\rho|^2`, so a mean over an area holds as many
-    independent products as it holds correlation areas. *smoothing* multiplies the transform, as a
-    function of the wave number.
-    """
-    k = np.linspace(-20, 20, 801)
-    along, across = (k, np.zeros_like(k)) if n_dims == 1 else np.meshgrid(k, k)
-    wave, envelope = wavelet.fourier(along, across, L)
-    wave0, envelope0 = wavelet.fourier(np.zeros(1), np.zeros(1), L)
-    power = (wave - wave0 / envelope0 * envelope) ** 2
-    if smoothing is not None:
-        power = power * smoothing(np.hypot(along, across)) ** 2
-    step = (k[1] - k[0]) ** n_dims
-    return float((2 * pi) ** n_dims * (power**2).sum() / power.sum() ** 2 / step)

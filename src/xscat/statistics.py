@@ -98,11 +98,10 @@ def covariance(
     max_delta_j : int, optional
         Keep only scales with j3 - j1 and j3 - j2 up to this.
     variance : bool, default False
-        Add the standard deviations of the means, ``S1_std`` and so on:
-        :math:`\sqrt{(\langle |z|^2 \rangle - |\langle z \rangle|^2) / n}` with n the number of
-        independent coefficients, :math:`(\sum w)^2 / \sum w^2` over the number of cells that the
-        outer wavelet correlates (:math:`\int |\rho|^2`, with :math:`\rho` the autocorrelation of
-        the wavelet).
+        Add the standard deviations of the means, ``S1_std`` and so on, with :math:`|z|^2` for
+        complex ones. Neighboring coefficients are correlated, so they come from the scatter of the
+        means over blocks of cells (36 on a plane, 32 on a line, 12 or 48 on the sphere), corrected
+        for the correlation across the borders of blocks.
     reference : DataArray, optional
         Normalize by the S2 of this field (see `normalize`).
     dtype : {"float32", "float64"}, optional
@@ -191,6 +190,8 @@ def prepare(
     **parameters: Any,
 ) -> tuple[Plan, xr.DataArray | None, xr.DataArray | None]:
     """Check the arguments: the plan, the weights and the coordinate of their sets."""
+    if variance and parameters["average"] != "mean":
+        raise ValueError("variance=True needs average='mean'")
     p = selected(make_parameters(grid, J, L, **parameters), select, max_delta_j)
     weights, regions = combine_weights(fields[0], grid, mask, region)
     region_dim = None if regions is None else str(regions.dims[0])

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from scipy.fft import next_fast_len
 
-from .moments import filled, gram
+from .moments import border_loss, filled, gram
+from .resample import to_cells
 from .wavelets import (
     Wavelet,
     fourier_reach,
@@ -74,6 +75,9 @@ class Flat:
     spec : FlatSpec
         Shape, spacing, boundary, wavelet, number of scales and orientations, precision, device.
     """
+
+    field_support = 1.0
+    """Support of the wavelets that act on the field itself, in supports of the mother wavelet."""
 
     def __init__(self, spec: FlatSpec):
         self.spec = spec
@@ -158,20 +162,14 @@ class Flat:
             return spectrum
         return torch.cat([spectrum[..., : half_y + 1, :], spectrum[..., n - half_y :, :]], -2)
 
-    def _filtered(self, state: Tensor, j: int, l: slice, shape: tuple[int, int]) -> list[Tensor]:
+    def _filtered(
+        self, state: Tensor, j: int, l: slice, grid: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
         """Real and imaginary part of the state filtered at scale j, on a grid of cells."""
-        parts = []
-        for filters, unit in zip(self.filters[j], (1, -1j), strict=True):
-            spectrum = state * (filters[l] * unit)
-            half_y = self.halves[j][0]
-            if spectrum.shape[-2] < shape[0]:
-                gap = spectrum.new_zeros(*spectrum.shape[:-2], shape[0] - 2 * half_y - 1, 1)
-                gap = gap.expand(*gap.shape[:-1], spectrum.shape[-1])
-                positive, negative = spectrum[..., : half_y + 1, :], spectrum[..., half_y + 1 :, :]
-                spectrum = torch.cat([positive, gap, negative], -2)
-            spectrum = torch.fft.ifft(spectrum, dim=-2)
-            parts.append(torch.fft.irfft(spectrum, n=shape[1], dim=-1).flatten(-2))
-        return parts
+        even, odd = (filters[l] for filters in self.filters[j])
+        spectra = torch.stack([state * even, state * odd * -1j])
+        real, imag = to_cells(spectra, self.spec.shape, grid).flatten(-2)
+        return real, imag
 
     def start(self, fields: Tensor, coverage: FlatCoverage | None) -> Tensor:
         """State of scale 0 of fields (batch, field, cells)."""
@@ -186,7 +184,7 @@ class Flat:
         ]
         return self._crop(torch.fft.fft(spectrum, dim=-2), j)
 
-    def first(self, state: Tensor, j: int, coverage: FlatCoverage | None) -> list[Tensor]:
+    def first(self, state: Tensor, j: int, coverage: FlatCoverage | None) -> tuple[Tensor, Tensor]:
         """Coefficients W of scale j of each field, real and imaginary part (batch, field, l, P)."""
         return self._filtered(state[:, :, :1], j, slice(None), self.spec.shape)
 
@@ -211,18 +209,44 @@ class Flat:
 
     def rows(self, state: Tensor, j: int, l: int) -> tuple[Tensor, Tensor]:
         """Real and imaginary part (batch, C, P) of all columns filtered at scale j, on its grid."""
-        grid = self.grids[j]
-        real, imag = self._filtered(state.flatten(1, 2), j, slice(l, l + 1), grid)
-        scale = math.prod(grid) / self.n_cells
-        return real * scale, imag * scale
+        return self._filtered(state.flatten(1, 2), j, slice(l, l + 1), self.grids[j])
 
     def blocks(self, x: Tensor, j: int) -> Tensor:
         """Values (..., P) by rectangles of cells (..., blocks, P), padded with 0."""
         ny, nx = self.spec.shape if x.shape[-1] == self.n_cells else self.grids[j]
-        by, bx = (1, N_BLOCKS_LINE) if ny == 1 else (N_BLOCKS_SIDE, N_BLOCKS_SIDE)
-        padded = torch.nn.functional.pad(x.unflatten(-1, (ny, nx)), (0, -nx % bx, 0, -ny % by))
-        tiles = padded.unflatten(-2, (by, -1)).unflatten(-1, (bx, -1))
+        by, bx = self._block_counts(ny, nx)
+        x = x.unflatten(-1, (ny, nx))
+        if ny % by or nx % bx:
+            x = torch.nn.functional.pad(x, (0, -nx % bx, 0, -ny % by))
+        tiles = x.unflatten(-2, (by, -1)).unflatten(-1, (bx, -1))
         return tiles.transpose(-3, -2).flatten(-4, -3).flatten(-2)
+
+    @staticmethod
+    def _block_counts(ny: int, nx: int) -> tuple[int, int]:
+        """Numbers of blocks along y and x, such that they need no padding if that is possible."""
+
+        def best(n: int, wanted: int) -> int:
+            near = sorted(range(wanted - 2, wanted + 3), key=lambda b: (n % b > 0, abs(b - wanted)))
+            return near[0]
+
+        if ny == 1:
+            return 1, best(nx, N_BLOCKS_LINE)
+        return best(ny, N_BLOCKS_SIDE), best(nx, N_BLOCKS_SIDE)
+
+    def block_share(self, j: int) -> float:
+        """Part of the variance of a mean that the scatter of blocks shows.
+
+        Blocks of side s see 1 - <|u|> / s of it in each direction, where <|u|> is the mean distance
+        under the autocorrelation of the wavelet's envelope, a Gaussian: neighbors are correlated
+        across their border.
+        """
+        radius = support_radius(self.spec.wavelet, self.spec.L) * 2**j
+        share = 1.0
+        counts = self._block_counts(*self.grids[j])
+        for n, step, blocks in zip(self.spec.shape, self.spec.step, counts, strict=True):
+            if n > 1:
+                share *= max(0.25, 1 - border_loss(radius) * blocks / (n * abs(step)))
+        return share
 
     def coverage(self, weights: Tensor, min_coverage: float) -> FlatCoverage | None:
         """Which coefficients count, given the weights (R, cells) of the cells; 0 is missing.
@@ -233,7 +257,8 @@ class Flat:
         if self.spec.periodic and bool((field == field[0, 0, 0]).all()):
             return None
         valid = (field > 0).double()
-        inner = [self._erode(valid, j, min_coverage) for j in range(self.spec.J)]
+        support = self.field_support
+        inner = [self._erode(valid, j, min_coverage, support) for j in range(self.spec.J)]
         rows, sampled = [], []
         for j in range(self.spec.J):
             groups = [inner[j]] + [self._erode(inner[i], j, min_coverage) for i in range(j + 1)]
@@ -247,9 +272,9 @@ class Flat:
         weights = field.flatten(1).to(self.spec.dtype)
         return FlatCoverage(weights, cast(first), cast(rows), cast(sampled))
 
-    def _erode(self, valid: Tensor, j: int, min_coverage: float) -> Tensor:
+    def _erode(self, valid: Tensor, j: int, min_coverage: float, support: float = 1) -> Tensor:
         """1 where enough of the support of the wavelet of scale j lies on valid cells (R, y, x)."""
-        radius = support_radius(self.spec.wavelet, self.spec.L) * 2**j
+        radius = support * support_radius(self.spec.wavelet, self.spec.L) * 2**j
         distance2 = torch.zeros((), dtype=torch.float64)
         pad: list[int] = []
         for n, step in zip(self.spec.shape, self.spec.step, strict=True):
@@ -267,7 +292,8 @@ class Flat:
         return (1 - lost >= min_coverage - 1e-9).double() * valid
 
     def _sample(self, x: Tensor, j: int) -> Tensor:
-        """Values of x (..., y, x) on the grid of cells of scale j, flattened."""
+        """Values of x (..., y, x) at the points of the grid of scale j, flattened."""
         for dim, size in zip((-2, -1), self.grids[j], strict=True):
-            x = x.index_select(dim, torch.arange(size, device=x.device) * x.shape[dim] // size)
+            points = (torch.arange(size, device=x.device) + 0.5) * x.shape[dim] / size
+            x = x.index_select(dim, points.long())
         return x.flatten(-2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import torch
@@ -125,22 +126,66 @@ def _nanmedian(z: Tensor) -> Tensor:
     return torch.complex(z.real.nanmedian(-1).values, z.imag.nanmedian(-1).values)
 
 
-def mean_square_products(
-    real: Tensor, imag: Tensor, valid: Tensor | None, weights: Tensor | None
-) -> Tensor:
-    """Means of the squared moduli of the products of rows, (R, B, C, C)."""
-    square = real**2 + imag**2
-    if valid is None or weights is None:
-        return (square @ square.mT)[None] / real.shape[-1]
-    sets = zip(valid, weights, strict=True)
-    return torch.stack([((square * v * w) @ (square * v).mT) / ((v * w) @ v.mT) for v, w in sets])
+def block_products(
+    real: Tensor, imag: Tensor, valid: Tensor | None, weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Means of the products of rows, and the variances of these means, from blocks of cells.
 
+    Blocks of neighbors are nearly independent, however strongly cells are correlated within them,
+    so their scatter gives the error of the mean.
 
-def effective_number(valid: Tensor, weights: Tensor, correlated: float) -> Tensor:
-    """Effective number of independent products for each pair of rows, (R, C, C).
+    Parameters
+    ----------
+    real, imag : (B, C, blocks, P)
+        Rows.
+    valid : (R, C, blocks, P), optional
+        1 where a row counts, else 0. Default: everywhere.
+    weights : (R, blocks, P)
+        Weight of each cell; 1, or 0 beyond the field, if *valid* is not given.
 
-    ``(sum w)² / sum w²`` cells over the number of cells that one wavelet correlates, at least 1.
+    Returns
+    -------
+    mean, variance : (R, B, C, C) complex and real
     """
-    both = torch.stack([(v * w) @ v.mT for v, w in zip(valid, weights, strict=True)])
-    squares = torch.stack([(v * w**2) @ v.mT for v, w in zip(valid, weights, strict=True)])
-    return (both**2 / squares / correlated).clamp_min(1)
+    real, imag = real.transpose(-3, -2), imag.transpose(-3, -2)
+    if valid is None:
+        count = weights[0].sum(-1)[:, None, None]
+        mean, variance = _ratio_of_blocks(gram(real, imag), count, -3)
+        return mean[None], variance[None]
+    result = []
+    for v, w in zip(valid.transpose(-3, -2), weights[..., None, :], strict=True):
+        result.append(_ratio_of_blocks(gram(real * v, imag * v, w), (v * w) @ v.mT, -3))
+    means, variances = zip(*result, strict=True)
+    return torch.stack(means), torch.stack(variances)
+
+
+def block_means(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Means of x (..., blocks, P) under weights (R, blocks, P), and the variances of the means."""
+    result = []
+    for w in weights:
+        total = (x * w).sum(-1)
+        result.append(_ratio_of_blocks(total, w.sum(-1), -1))
+    means, variances = zip(*result, strict=True)
+    return torch.stack(means), torch.stack(variances)
+
+
+def _ratio_of_blocks(total: Tensor, weight: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Sum of totals over sum of weights along the blocks, and its variance.
+
+    The variance is that of a ratio estimator: ``n / (n - 1) sum |total - mean weight|² / (sum
+    weight)²``, n blocks of nonzero weight.
+    """
+    mean = _ratio(total.sum(dim), weight.sum(dim))
+    n = (weight > 0).sum(dim)
+    residual = abs2(total - mean.unsqueeze(dim) * weight).sum(dim)
+    return mean, _ratio(residual * n / (n - 1).clamp_min(1), weight.sum(dim) ** 2)
+
+
+def border_loss(radius: float) -> float:
+    """Mean distance, in one direction, of cells that an envelope of this radius correlates."""
+    return math.sqrt(2 / math.pi) * radius / 3
+
+
+def abs2(x: Tensor) -> Tensor:
+    """Squared modulus."""
+    return x.real**2 + x.imag**2 if x.is_complex() else x**2

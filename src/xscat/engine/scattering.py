@@ -9,10 +9,10 @@ import torch
 
 from .moments import (
     Coverage,
+    block_means,
+    block_products,
     column_groups,
-    effective_number,
     mean_products,
-    mean_square_products,
     median,
     median_products,
     weighted_mean,
@@ -47,8 +47,11 @@ class Transforms(Protocol):
     def rows(self, state: Tensor, j: int, l: int) -> tuple[Tensor, Tensor]:
         """All columns filtered at scale j and orientation l, real and imaginary (batch, C, P)."""
 
-    def correlated(self, j: int, n_cells: int) -> float:
-        """Number of cells, of n_cells in all, that a wavelet of scale j correlates."""
+    def blocks(self, x: Tensor, j: int) -> Tensor:
+        """Values (..., P) of scale j by blocks of neighboring cells (..., blocks, P), 0 beyond."""
+
+    def block_share(self, j: int) -> float:
+        """Part of the variance of a mean that the scatter of blocks shows."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Moments:
         At outer scale j3 and orientation l3: mean products of the filtered columns
         ``[W, U[0, 0], U[0, 1], ..., U[j3, L-1]]``.
     variance : Moments, optional
-        Variances of these means: ``(<|z|²> - |<z>|²) / n_eff``.
+        Variances of these means, from blocks of cells.
     """
 
     modulus: list[Tensor]
@@ -111,20 +114,20 @@ def _first_layer(
     average: str,
 ) -> None:
     weights = None if coverage is None else coverage.first[j]
-    center = weighted_mean if average == "mean" else median
-    result.modulus.append(center(U, weights))
-    result.power.append(center(products, weights))
     if result.variance is None:
+        center = weighted_mean if average == "mean" else median
+        result.modulus.append(center(U, weights))
+        result.power.append(center(products, weights))
         return
-    n_cells = U.shape[-1]
-    w = U.new_ones(1, n_cells) if weights is None else weights
-    n = (w.sum(1) ** 2 / (w**2).sum(1) / grid.correlated(j, n_cells)).clamp_min(1)
-    for x, mean, variances in (
-        (U, result.modulus[-1], result.variance.modulus),
-        (products, result.power[-1], result.variance.power),
+    weights = U.new_ones(1, U.shape[-1]) if weights is None else weights
+    blocks = grid.blocks(weights, j)
+    for x, means, variances in (
+        (U, result.modulus, result.variance.modulus),
+        (products, result.power, result.variance.power),
     ):
-        spread = weighted_mean(abs2(x), weights) - abs2(mean)
-        variances.append(spread.clamp_min(0) / n.view(-1, *[1] * (spread.ndim - 1)))
+        mean, variance = block_means(grid.blocks(x, j), blocks)
+        means.append(mean)
+        variances.append(variance / grid.block_share(j))
 
 
 def _second_layer(
@@ -145,26 +148,24 @@ def _second_layer(
             result.gram.append(by_field(short_cut[None]))
             return
     valid = weights = None
-    center = mean_products if average == "mean" else median_products
-    grams, spreads = [], []
+    grams, variances = [], []
     for l in range(grid.spec.L):
         real, imag = grid.rows(state, j, l)
-        n_columns, n_cells = real.shape[-2:]
         if coverage is not None:
-            groups = column_groups(n_columns // n_fields, n_fields, grid.spec.L)
+            groups = column_groups(real.shape[-2] // n_fields, n_fields, grid.spec.L)
             valid, weights = coverage.rows[j][:, groups], coverage.weights[j]
-        grams.append(center(real, imag, valid, weights))
         if result.variance is None:
+            center = mean_products if average == "mean" else median_products
+            grams.append(center(real, imag, valid, weights))
             continue
-        spread = mean_square_products(real, imag, valid, weights) - abs2(grams[-1])
-        if valid is None or weights is None:
-            n = real.new_full((1, 1, 1), max(1.0, n_cells / grid.correlated(j, n_cells)))
-        else:
-            n = effective_number(valid, weights, grid.correlated(j, n_cells))
-        spreads.append(spread.clamp_min(0) / n[:, None])
+        split = [None if x is None else grid.blocks(x, j) for x in (real, imag, valid)]
+        w = real.new_ones(1, real.shape[-1]) if weights is None else weights
+        mean, variance = block_products(*split, grid.blocks(w, j))
+        grams.append(mean)
+        variances.append(variance / grid.block_share(j))
     result.gram.append(by_field(torch.stack(grams, 2)))
     if result.variance is not None:
-        result.variance.gram.append(by_field(torch.stack(spreads, 2)))
+        result.variance.gram.append(by_field(torch.stack(variances, 2)))
 
 
 def dense(m: Moments, J: int, L: int) -> dict[str, Tensor]:
@@ -200,11 +201,6 @@ def hypotenuse(real: Tensor, imag: Tensor) -> Tensor:
     if not square.requires_grad:
         return square.sqrt_()
     return square.clamp_min(torch.finfo(square.dtype).tiny).sqrt()
-
-
-def abs2(x: Tensor) -> Tensor:
-    """Squared modulus."""
-    return x.real**2 + x.imag**2 if x.is_complex() else x**2
 
 
 def _products(real: Tensor, imag: Tensor) -> Tensor:

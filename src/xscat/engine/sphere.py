@@ -2,37 +2,41 @@
 
 A *state* is a stack of maps at the level of scale j: (cells, batch, field, column), columns as in
 `flat`. Cells are in nested order. On the full sky they are kept in the order (ring of faces, cell
-in the face, face): a rotation by 90° in longitude takes a face to the next, so four consecutive cells
-share one stencil, which then applies to four times as many columns.
+in the face, face): a rotation by 90° in longitude takes a face to the next, so four consecutive
+cells share one stencil, which then applies to four times as many columns.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
 
-from .moments import column_groups, filled
+from .moments import border_loss, column_groups, filled
 from .stencils import (
+    SMOOTHING,
     SMOOTHING_RADIUS,
     cell_vectors,
     neighborhood,
-    smoothing_response,
     smoothing_stencils,
     wavelet_stencils,
 )
-from .wavelets import Array, Wavelet, correlation_area
+from .wavelets import Array, Wavelet, support_radius
 
 Tensor = torch.Tensor
 
 with warnings.catch_warnings():  # torch announces once per process that CSR is in beta
     warnings.simplefilter("ignore")
     torch.eye(2).to_sparse_csr()
+
+# Blocks of cells whose scatter gives error bars have at least so many.
+CELLS_PER_BLOCK = 32
 
 
 class _Product(torch.autograd.Function):
@@ -111,8 +115,8 @@ class Operator:
 class SphereSpec:
     """All that the transforms on a set of HEALPix cells depend on.
 
-    ``cells`` are sorted nested numbers, None for all. ``frame`` is "meridian", "stereographic" or the
-    angle in radians from which orientations count at each cell, counter-clockwise from east.
+    ``cells`` are sorted nested numbers, None for all. ``frame`` is "meridian", "stereographic" or
+    the angle in radians from which orientations count at each cell, counter-clockwise from east.
     """
 
     level: int
@@ -239,6 +243,11 @@ class Level:
         matrices = self._matrices(self.spec.wavelet.radius, weights)
         return self._operator(*matrices, dtype=torch.float64)
 
+    @property
+    def field_envelope(self) -> Operator:
+        """The same for the wavelets that act on the field itself."""
+        return self.envelope
+
     @cached_property
     def parents(self) -> Any:
         """Matrix of the means of the four children of each coarser cell."""
@@ -247,14 +256,20 @@ class Level:
         return sparse.csr_array((np.full(n, 0.25), (rows, np.arange(n))), (len(parents), n))
 
     @cached_property
-    def coarsener(self) -> Operator:
-        """Gaussian smoothing followed by the mean of the four children."""
+    def coarsening(self) -> tuple[Any, Array | None]:
+        """Matrix of Gaussian smoothing followed by the mean of the four children, and its halo."""
 
         def weights(around: Array, east: Array, north: Array, centers: Array) -> Array:
             return smoothing_stencils(around, east, north)[None]
 
         (smoothing,), halo = self._matrices(SMOOTHING_RADIUS, weights)
-        return self._operator([(self.parents @ smoothing).tocsr()], halo)
+        return (self.parents @ smoothing).tocsr(), halo
+
+    @cached_property
+    def coarsener(self) -> Operator:
+        """The same, for states."""
+        matrix, halo = self.coarsening
+        return self._operator([matrix], halo)
 
     def coarser(self) -> Level:
         """The next level."""
@@ -262,7 +277,7 @@ class Level:
         if not isinstance(frame, str):
             frame = np.angle(self.parents @ np.exp(1j * frame))
         cells = None if self.cells is None else np.unique(self.cells // 4)
-        return Level(self.spec, self.level - 1, cells, frame)
+        return type(self)(self.spec, self.level - 1, cells, frame)
 
     def children_mean(self, x: Tensor) -> Tensor:
         """Means (R, coarser cells) of x (R, cells) over the four children; absent ones count 0."""
@@ -280,9 +295,11 @@ class Sphere:
         Level, cells, frame, wavelet, number of scales and orientations, precision, device.
     """
 
+    level_type = Level
+
     def __init__(self, spec: SphereSpec):
         self.spec = spec
-        self.levels = [Level(spec, spec.level, spec.cells, spec.frame)]
+        self.levels = [self.level_type(spec, spec.level, spec.cells, spec.frame)]
         while len(self.levels) < spec.J:
             self.levels.append(self.levels[-1].coarser())
         self.n_cells = self.levels[0].n_cells
@@ -336,10 +353,28 @@ class Sphere:
         real, imag = self.levels[j].wavelets(state, slice(2 * l, 2 * l + 2))
         return real.flatten(-2).permute(1, 2, 0), imag.flatten(-2).permute(1, 2, 0)
 
-    def correlated(self, j: int, n_cells: int) -> float:
-        """Number of cells that a wavelet of scale j correlates."""
-        smoothing = partial(smoothing_response, j=j)
-        return correlation_area(self.spec.wavelet, self.spec.L, 2, smoothing)
+    def blocks(self, x: Tensor, j: int) -> Tensor:
+        """Values (..., P) by blocks of cells that follow each other (..., blocks, P), 0 beyond."""
+        copies, n = self.levels[j].copies, self._n_blocks(j)
+        if copies > 1:
+            x = x.unflatten(-1, (3, -1, copies)).transpose(-1, -2).flatten(-3)
+        padding = -x.shape[-1] % n
+        x = torch.nn.functional.pad(x, (0, padding)) if padding else x
+        return x.unflatten(-1, (n, -1))
+
+    def _n_blocks(self, j: int) -> int:
+        """Faces of the whole sphere or their quarters, or 12 to 48 stretches of a part of it."""
+        n_cells = self.levels[j].n_cells
+        if self.spec.cells is None:
+            return 48 if n_cells >= 48 * CELLS_PER_BLOCK else 12
+        return min(48, max(4, n_cells // CELLS_PER_BLOCK))
+
+    def block_share(self, j: int) -> float:
+        """Part of the variance of a mean that the scatter of blocks shows (see `Flat`)."""
+        sigma2 = (support_radius(self.spec.wavelet, self.spec.L) / 3) ** 2
+        sigma2 += SMOOTHING**2 * (1 - 4.0**-j) / 3
+        side = math.sqrt(self.levels[j].n_cells / self._n_blocks(j))
+        return max(0.25, 1 - border_loss(3 * math.sqrt(sigma2)) / side) ** 2
 
     def coverage(self, weights: Tensor, min_coverage: float) -> SphereCoverage | None:
         """Which coefficients count, given the weights (R, cells) of the cells; 0 is missing.
@@ -354,13 +389,14 @@ class Sphere:
         groups = [(w > 0).double()]
         for level in self.levels:
 
-            def erode(valid: Tensor, level: Level = level) -> Tensor:
-                return (enough <= level.envelope(valid.T.contiguous())[0].T) * valid
+            def erode(valid: Tensor, envelope: Operator) -> Tensor:
+                return (enough <= envelope(valid.T.contiguous())[0].T) * valid
 
-            groups.append(erode(groups[0]))
+            groups.append(erode(groups[0], level.field_envelope))
             first.append(groups[-1] * w)
             columns.append(torch.stack([g.amax(0) for g in groups], 1))
-            rows.append(torch.stack([erode(g) for g in groups], 1))
+            inner = [groups[-1], *(erode(g, level.envelope) for g in groups[1:])]
+            rows.append(torch.stack(inner, 1))
             weights_j.append(w)
             if level is not self.levels[-1]:
                 groups = [(level.children_mean(g) >= enough).double() for g in groups]

@@ -1,0 +1,206 @@
+"""E and B modes of spin fields: vectors (spin 1) and polarization (spin 2).
+
+The two fields that come in are the components along and across east (or x), positive toward north
+(or y): (u, v), or (Q, U) with U > 0 along the diagonal between east and north. The two fields of the
+coefficients are the modes E and B; for spin 1 they are the divergence and the curl, over the wave
+number. Their moduli are scalars and are treated as such.
+
+Turning all components by 90° / spin takes E to B and B to -E.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from .flat import Flat, FlatCoverage, FlatSpec
+from .moments import filled
+from .sphere import Level, Operator, Sphere, SphereCoverage, SphereSpec
+from .spin_stencils import SpinFit, transport_angles
+from .stencils import SMOOTHING_RADIUS, smoothing_stencils
+from .wavelets import Array
+
+Tensor = torch.Tensor
+
+
+@dataclass(frozen=True)
+class SpinFlatSpec(FlatSpec):
+    """All that the transforms of a spin field on a plane depend on."""
+
+    spin: int
+
+    def build(self) -> SpinFlat:
+        """The transforms themselves."""
+        return SpinFlat(self)
+
+
+class SpinFlat(Flat):
+    """The transforms of a spin field on a plane.
+
+    The wavelets of the modes, ``psi(k) cos(s phi)`` and ``psi(k) sin(s phi)`` on the components,
+    are the wavelet of the fields E and B. So the spectra are turned once, by the angle of their
+    wave vectors.
+    """
+
+    spec: SpinFlatSpec
+    field_support = 1.5
+
+    @cached_property
+    def _turn(self) -> tuple[Tensor, Tensor]:
+        """Cosine and sine of s times the angle of the wave vectors, on the block of scale 0.
+
+        A wave number of n / 2 stands for both signs: it gets the mean of the two.
+        """
+        (ny, nx), (half_y, half_x) = self.spec.shape, self.halves[0]
+        full = half_y == ny // 2
+        y = np.fft.fftfreq(ny, 1 / ny) if full else np.r_[0 : half_y + 1, -half_y:0]
+        ky = 2 * np.pi / (ny * self.spec.step[0]) * y[:, None]
+        kx = 2 * np.pi / (nx * self.spec.step[1]) * np.arange(half_x + 1.0)
+        other_y = np.where(2 * np.abs(y[:, None]) == ny, -ky, ky)
+        other_x = np.where(2 * np.arange(half_x + 1) == nx, -kx, kx)
+        pairs = [(kx, ky), (other_x, ky), (kx, other_y), (other_x, other_y)]
+        waves = np.mean([_unit(x + 1j * y) ** self.spec.spin for x, y in pairs], 0)
+        cos, sin = (
+            torch.as_tensor(part, dtype=self.spec.dtype) for part in (waves.real, waves.imag)
+        )
+        return cos.to(self.spec.device), sin.to(self.spec.device)
+
+    def start(self, fields: Tensor, coverage: FlatCoverage | None) -> Tensor:
+        """State of scale 0 of components (batch, 2, cells): spectra of E and B."""
+        c1, c2 = super().start(fields, coverage).unbind(1)
+        cos, sin = self._turn
+        modes = torch.stack([cos * c1 + sin * c2, cos * c2 - sin * c1], 1)
+        return 1j * modes if self.spec.spin == 1 else modes
+
+
+def _unit(z: Array) -> Array:
+    return z / np.where(z == 0, 1, np.abs(z))
+
+
+@dataclass(frozen=True)
+class SpinSphereSpec(SphereSpec):
+    """All that the transforms of a spin field on a set of HEALPix cells depend on."""
+
+    spin: int
+
+    @property
+    def radius(self) -> int:
+        """Half-width of the neighborhood on which modes are told apart."""
+        return self.wavelet.radius + 1
+
+    def build(self) -> SpinSphere:
+        """The transforms themselves."""
+        return SpinSphere(self)
+
+
+class SpinLevel(Level):
+    """The cells of one scale and the operators that start from them."""
+
+    spec: SpinSphereSpec
+
+    @cached_property
+    def _mode_matrices(self) -> tuple[list[Any], Array | None]:
+        spin, fit = self.spec.spin, SpinFit(self.spec.wavelet, self.spec.L, self.spec.spin)
+        precision = np.float32 if self.spec.dtype == torch.float32 else np.float64
+
+        def weights(around: Array, east: Array, north: Array, centers: Array) -> Array:
+            a1, a2 = fit(around, east, north, self._angles(centers)).transpose(1, 0, 2, 3)
+            angle = spin * transport_angles(centers, around, self.level, self.level)
+            cos, sin = np.cos(angle), np.sin(angle)
+            a1, a2 = a1 * cos + a2 * sin, a2 * cos - a1 * sin
+            parts = np.stack([a1.real, a1.imag, a2.real, a2.imag], 1)
+            return parts.reshape(-1, *around.shape).astype(precision)
+
+        return self._matrices(self.spec.radius, weights)
+
+    @cached_property
+    def mode_wavelets(self) -> Operator:
+        """The wavelets of the modes.
+
+        Channels 4 l to 4 l + 3 are the real and imaginary part of A1, then of A2, where E is
+        ``A1 c1 + A2 c2`` and B is ``A1 c2 - A2 c1``.
+        """
+        return self._operator(*self._mode_matrices)
+
+    @cached_property
+    def field_envelope(self) -> Operator:
+        """The part of the modes' wavelets on the cells around each cell, in float64."""
+        matrices, halo = self._mode_matrices
+        size = sum(abs(m) for m in matrices)
+        total = sparse.dia_array((1 / size.sum(1)[None], [0]), (size.shape[0],) * 2)
+        return self._operator([(total @ size).tocsr()], halo, torch.float64)
+
+    @cached_property
+    def component_coarsener(self) -> Operator:
+        """Smoothing and mean of four children, in the frame of the parent: cosine and sine part."""
+
+        def weights(around: Array, east: Array, north: Array, centers: Array) -> Array:
+            angle = transport_angles(centers, around, self.level, self.level)
+            return (smoothing_stencils(around, east, north) * self._phase(angle))[None]
+
+        (smoothing,), halo = self._matrices(SMOOTHING_RADIUS, weights)
+        children = self.centers[:, None]
+        angle = transport_angles(children[:, 0] // 4, children, self.level - 1, self.level)
+        turned = self.parents @ sparse.dia_array((self._phase(angle.T), [0]), (len(children),) * 2)
+        matrix = (turned @ smoothing).tocsr()
+        return self._operator([matrix.real, matrix.imag], halo)
+
+    def _phase(self, angle: Array) -> Array:
+        return np.exp(1j * self.spec.spin * angle)
+
+
+class SpinSphere(Sphere):
+    """The transforms of a spin field on a set of HEALPix cells.
+
+    Components at the neighbors of a cell are turned into its frame by parallel transport. The
+    wavelets of the modes are those of `SpinFit`, on neighborhoods one cell wider than scalar ones.
+    """
+
+    spec: SpinSphereSpec
+    levels: list[SpinLevel]  # type: ignore[assignment]
+    level_type = SpinLevel
+
+    def __init__(self, spec: SpinSphereSpec):
+        super().__init__(spec)
+        self._operators += [level.mode_wavelets for level in self.levels]
+        self._operators += [level.component_coarsener for level in self.levels[:-1]]
+
+    def _modes(self, state: Tensor, j: int, l: slice) -> Tensor:
+        """Coefficients of the modes: (l, real and imaginary, cells, batch, mode)."""
+        components = state[..., 0].contiguous()
+        channels = slice(4 * (l.start or 0), None if l.stop is None else 4 * l.stop)
+        products = self.levels[j].mode_wavelets(components, channels).unflatten(0, (-1, 4))
+        a1, a2 = products[:, :2], products[:, 2:]
+        return torch.stack([a1[..., 0] + a2[..., 1], a1[..., 1] - a2[..., 0]], -1)
+
+    def first(
+        self, state: Tensor, j: int, coverage: SphereCoverage | None
+    ) -> tuple[Tensor, Tensor]:
+        """Coefficients W of scale j of the modes, real and imaginary part (batch, mode, l, P)."""
+        real, imag = self._modes(state, j, slice(None)).permute(1, 3, 4, 0, 2)
+        return real, imag
+
+    def rows(self, state: Tensor, j: int, l: int) -> tuple[Tensor, Tensor]:
+        """Real and imaginary part (batch, C, P) of all columns filtered at scale j."""
+        modes = self._modes(state, j, slice(l, l + 1))[0]
+        moduli = self.levels[j].wavelets(state, slice(2 * l, 2 * l + 2))[..., 1:]
+        real, imag = torch.cat([modes[..., None], moduli], -1).flatten(-2).permute(0, 2, 3, 1)
+        return real, imag
+
+    def coarsen(self, state: Tensor, j: int, coverage: SphereCoverage | None) -> Tensor:
+        """State of scale j + 1: valid cells smoothed, then averaged by four."""
+        components, level = state[..., 0], self.levels[j]
+        if coverage is not None:
+            valid = coverage.column(j, 0)[..., 0].to(components.dtype)
+            components = components * valid
+        cos, sin = level.component_coarsener(components.contiguous())
+        coarse = torch.stack([cos[..., 0] - sin[..., 1], cos[..., 1] + sin[..., 0]], -1)
+        if coverage is not None:
+            share = level.coarsener(valid)[0]
+            coarse = filled(coarse / share, share > 1e-6, 0)
+        return torch.cat([coarse[..., None], super().coarsen(state, j, coverage)[..., 1:]], -1)

@@ -11,6 +11,7 @@ parts of a filtered field are the real fields of transforms f_e X and -i f_o X.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -167,9 +168,9 @@ class Flat:
     ) -> tuple[Tensor, Tensor]:
         """Real and imaginary part of the state filtered at scale j, on a grid of cells."""
         even, odd = (filters[l] for filters in self.filters[j])
-        spectra = torch.stack([state * even, state * odd * -1j])
-        real, imag = to_cells(spectra, self.spec.shape, grid).flatten(-2)
-        return real, imag
+        real = to_cells(_scaled(state, even), self.spec.shape, grid)
+        imag = to_cells(_scaled(state * -1j, odd), self.spec.shape, grid)
+        return real.flatten(-2), imag.flatten(-2)
 
     def start(self, fields: Tensor, coverage: FlatCoverage | None) -> Tensor:
         """State of scale 0 of fields (batch, field, cells)."""
@@ -179,10 +180,8 @@ class Flat:
         """Spectra of cells (..., P), with the mean of the valid ones in place of the others."""
         if valid is not None:
             cells = filled(cells, valid.amax(0) > 0, -1)
-        spectrum = torch.fft.rfft(cells.unflatten(-1, self.spec.shape))[
-            ..., : self.halves[j][1] + 1
-        ]
-        return self._crop(torch.fft.fft(spectrum, dim=-2), j)
+        along_x = torch.fft.rfft(cells.unflatten(-1, self.spec.shape))
+        return self._crop(torch.fft.fft(along_x[..., : self.halves[j][1] + 1], dim=-2), j)
 
     def first(self, state: Tensor, j: int, coverage: FlatCoverage | None) -> tuple[Tensor, Tensor]:
         """Coefficients W of scale j of each field, real and imaginary part (batch, field, l, P)."""
@@ -207,9 +206,10 @@ class Flat:
         weights = zip(*self._parseval[j], strict=True)
         return torch.stack([gram(real, imag, even, odd) for even, odd in weights], 1)
 
-    def rows(self, state: Tensor, j: int, l: int) -> tuple[Tensor, Tensor]:
+    def rows(self, state: Tensor, j: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Real and imaginary part (batch, C, P) of all columns filtered at scale j, on its grid."""
-        return self._filtered(state.flatten(1, 2), j, slice(l, l + 1), self.grids[j])
+        for l in range(self.spec.L):
+            yield self._filtered(state.flatten(1, 2), j, slice(l, l + 1), self.grids[j])
 
     def blocks(self, x: Tensor, j: int) -> Tensor:
         """Values (..., P) by rectangles of cells (..., blocks, P), padded with 0."""
@@ -297,3 +297,8 @@ class Flat:
             points = (torch.arange(size, device=x.device) + 0.5) * x.shape[dim] / size
             x = x.index_select(dim, points.long())
         return x.flatten(-2)
+
+
+def _scaled(spectrum: Tensor, filters: Tensor) -> Tensor:
+    """Complex times real, which torch would do as complex times complex."""
+    return torch.view_as_complex(torch.view_as_real(spectrum) * filters[..., None])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -44,8 +45,8 @@ class Transforms(Protocol):
     def gram(self, state: Tensor, j: int) -> Tensor | None:
         """Means over all cells of the products of all filtered columns, if there is a short cut."""
 
-    def rows(self, state: Tensor, j: int, l: int) -> tuple[Tensor, Tensor]:
-        """All columns filtered at scale j and orientation l, real and imaginary (batch, C, P)."""
+    def rows(self, state: Tensor, j: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """For each orientation, all columns filtered at scale j, real and imaginary (B, C, P)."""
 
     def blocks(self, x: Tensor, j: int) -> Tensor:
         """Values (..., P) of scale j by blocks of neighboring cells (..., blocks, P), 0 beyond."""
@@ -149,8 +150,7 @@ def _second_layer(
             return
     valid = weights = None
     grams, variances = [], []
-    for l in range(grid.spec.L):
-        real, imag = grid.rows(state, j, l)
+    for real, imag in grid.rows(state, j):
         if coverage is not None:
             groups = column_groups(real.shape[-2] // n_fields, n_fields, grid.spec.L)
             valid, weights = coverage.rows[j][:, groups], coverage.weights[j]
@@ -158,9 +158,13 @@ def _second_layer(
             center = mean_products if average == "mean" else median_products
             grams.append(center(real, imag, valid, weights))
             continue
-        split = [None if x is None else grid.blocks(x, j) for x in (real, imag, valid)]
         w = real.new_ones(1, real.shape[-1]) if weights is None else weights
-        mean, variance = block_products(*split, grid.blocks(w, j))
+        mean, variance = block_products(
+            grid.blocks(real, j),
+            grid.blocks(imag, j),
+            None if valid is None else grid.blocks(valid, j),
+            grid.blocks(w, j),
+        )
         grams.append(mean)
         variances.append(variance / grid.block_share(j))
     result.gram.append(by_field(torch.stack(grams, 2)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -322,10 +323,12 @@ class Sphere:
         state = self._arrange(fields).permute(2, 0, 1)[..., None].contiguous()
         return state if coverage is None else filled(state, coverage.column(0, 0), 0)
 
-    def first(self, state: Tensor, j: int, coverage: SphereCoverage | None) -> list[Tensor]:
+    def first(
+        self, state: Tensor, j: int, coverage: SphereCoverage | None
+    ) -> tuple[Tensor, Tensor]:
         """Coefficients W of scale j of each field, real and imaginary part (batch, field, l, P)."""
         W = self.levels[j].wavelets(state[..., :1].contiguous())[..., 0]
-        return [x.permute(2, 3, 0, 1) for x in (W[::2], W[1::2])]
+        return W[::2].permute(2, 3, 0, 1), W[1::2].permute(2, 3, 0, 1)
 
     def append(self, state: Tensor, U: Tensor, j: int, coverage: SphereCoverage | None) -> Tensor:
         """State with the moduli of scale j (batch, field, l, P) as further columns."""
@@ -348,10 +351,11 @@ class Sphere:
         """There is no short cut to Gram matrices on the sphere."""
         return None
 
-    def rows(self, state: Tensor, j: int, l: int) -> tuple[Tensor, Tensor]:
+    def rows(self, state: Tensor, j: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Real and imaginary part (batch, C, P) of all columns filtered at scale j."""
-        real, imag = self.levels[j].wavelets(state, slice(2 * l, 2 * l + 2))
-        return real.flatten(-2).permute(1, 2, 0), imag.flatten(-2).permute(1, 2, 0)
+        for l in range(self.spec.L):
+            real, imag = self.levels[j].wavelets(state, slice(2 * l, 2 * l + 2))
+            yield real.flatten(-2).permute(1, 2, 0), imag.flatten(-2).permute(1, 2, 0)
 
     def blocks(self, x: Tensor, j: int) -> Tensor:
         """Values (..., P) by blocks of cells that follow each other (..., blocks, P), 0 beyond."""

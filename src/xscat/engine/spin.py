@@ -10,6 +10,7 @@ Turning all components by 90° / spin takes E to B and B to -E.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -185,12 +186,13 @@ class SpinSphere(Sphere):
         real, imag = self._modes(state, j, slice(None)).permute(1, 3, 4, 0, 2)
         return real, imag
 
-    def rows(self, state: Tensor, j: int, l: int) -> tuple[Tensor, Tensor]:
+    def rows(self, state: Tensor, j: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Real and imaginary part (batch, C, P) of all columns filtered at scale j."""
-        modes = self._modes(state, j, slice(l, l + 1))[0]
-        moduli = self.levels[j].wavelets(state, slice(2 * l, 2 * l + 2))[..., 1:]
-        real, imag = torch.cat([modes[..., None], moduli], -1).flatten(-2).permute(0, 2, 3, 1)
-        return real, imag
+        for l in range(self.spec.L):
+            modes = self._modes(state, j, slice(l, l + 1))[0]
+            moduli = self.levels[j].wavelets(state, slice(2 * l, 2 * l + 2))[..., 1:]
+            real, imag = torch.cat([modes[..., None], moduli], -1).flatten(-2).permute(0, 2, 3, 1)
+            yield real, imag
 
     def coarsen(self, state: Tensor, j: int, coverage: SphereCoverage | None) -> Tensor:
         """State of scale j + 1: valid cells smoothed, then averaged by four."""

@@ -7,6 +7,7 @@ variables, for any leading dimensions, and for a line, which has no orientations
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -63,9 +64,10 @@ def is_complex(ds: xr.Dataset, name: str) -> bool:
 
 
 def statistics_of(ds: xr.Dataset, names: Iterable[str] | None = None) -> list[str]:
-    """The variables that are statistics; those asked for must be there."""
+    """The variables that are statistics, in order; those asked for must be there."""
     if names is None:
-        return [str(n) for n in ds.data_vars if not is_std(str(n)) and n not in AUXILIARY]
+        names = sorted(map(str, ds.data_vars))
+        return [n for n in names if not is_std(n) and n not in AUXILIARY]
     names = [names] if isinstance(names, str) else list(names)
     for name in names:
         require(ds, name, "this call")
@@ -125,6 +127,47 @@ def orientation_dims(var: xr.DataArray) -> list[str]:
     return numbered_dims(var, ORIENTATIONS, "orientations")
 
 
+def take(var: xr.DataArray, index: Mapping[str, xr.DataArray]) -> xr.DataArray:
+    """The elements of a variable at given places of some of its dimensions.
+
+    What ``var.isel(index)`` gives, in one task per block when lazy (dask's own pointwise
+    indexing breaks the result into small chunks).
+
+    Parameters
+    ----------
+    var : DataArray
+    index : mapping of dimension to DataArray of int
+        places, broadcast against one another.
+
+    Returns
+    -------
+    DataArray
+        (other dimensions of var, dimensions of the index), with the coordinates of the index and
+        those of the other dimensions.
+    """
+    places = xr.broadcast(*index.values())
+    new = places[0].dims
+    var = var.chunk(dict.fromkeys(index, -1)) if var.chunks else var
+    out = xr.apply_ufunc(
+        _pick,
+        var,
+        kwargs={"places": tuple(p.values for p in places)},
+        input_core_dims=[list(index)],
+        output_core_dims=[list(new)],
+        exclude_dims=set(index),
+        dask="parallelized",
+        output_dtypes=[var.dtype],
+        dask_gufunc_kwargs={"output_sizes": places[0].sizes},
+        keep_attrs=True,
+    )
+    return out.assign_coords({n: c for p in places for n, c in p.coords.items()})
+
+
+def _pick(values: np.ndarray, places: tuple[np.ndarray, ...]) -> np.ndarray:
+    index: tuple[Any, ...] = (..., *places)
+    return values[index]
+
+
 def along_diagonals(
     var: xr.DataArray, first: str, offsets: Mapping[str, xr.DataArray]
 ) -> tuple[xr.DataArray, dict[str, xr.DataArray]]:
@@ -152,11 +195,13 @@ def along_diagonals(
     if not offsets:
         return var, positions
     order = [offsets[d].dims[0] if d in offsets else d for d in map(str, var.dims)]
-    stale = [n for n, c in var.coords.items() if set(c.dims) & set(offsets)]
-    picked = var.drop_vars(stale).isel(
-        {first: start, **{dim: where % size for dim, where in positions.items()}}
-    )
-    return picked.transpose(*order), positions
+    places = {dim: where % size for dim, where in positions.items()}
+    picked = take(var, {first: start, **places}).transpose(*order)
+    return picked.assign_coords(_coords_along(var, first)), positions
+
+
+def _coords_along(var: xr.DataArray, dim: str) -> dict[str, xr.DataArray]:
+    return {str(n): c for n, c in var.coords.items() if c.dims == (dim,)}
 
 
 def in_triangle(labels: Mapping[str, xr.DataArray], cross: bool) -> xr.DataArray:

@@ -14,6 +14,7 @@ from ._layout import (
     is_cross,
     rebuild,
     require,
+    take,
 )
 from .errors import check_choice
 
@@ -232,7 +233,9 @@ def _factor(name: str, source: xr.Dataset, by: str) -> xr.DataArray:
         return auto if name == "S2_auto" else xr.ufuncs.sqrt(auto)
     a, b = _powers(source)
     if name == "S1":
-        return xr.ufuncs.sqrt(a)
+        # of all pairs along a dimension, S1 has the dimension itself
+        own = {d: str(d)[:-2] for d in a.dims if str(d).endswith("_a")}
+        return xr.ufuncs.sqrt(a.rename(own))
     if name == "S2":
         return xr.ufuncs.sqrt(a * b)
     inner, outer = (b, a) if name == "S3" else (a, b)
@@ -251,7 +254,8 @@ def _powers(source: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
         if not np.array_equal(power[first], power[second]):
             raise ValueError(f"normalize needs all pairs: {first} and {second} must be the same")
         same = xr.DataArray(np.arange(power.sizes[first]), dims=first)
-        diagonal = _bare(power.drop_vars(second)).isel({first: same, second: same}).real
+        diagonal = take(_bare(power), {first: same, second: same}).real
+        diagonal = diagonal.assign_coords({first: _bare(power[first])})
         return diagonal, diagonal.rename({first: second})
     if np.iscomplexobj(power):
         raise ValueError(
@@ -273,7 +277,8 @@ def _p11(source: xr.Dataset) -> xr.DataArray:
         if one in s4.dims:
             same = xr.DataArray(np.arange(s4.sizes[one]), dims=one)
             index.update({one: same, other: same})
-    diagonal = _bare(s4.drop_vars(["j2", "l2"], errors="ignore")).isel(index).real
+    diagonal = take(_bare(s4), index).real
+    diagonal = diagonal.assign_coords({d: _bare(s4[d]) for d in ("j1", "l1") if d in index})
     order = [d for d in s4.dims if d not in ("j2", "l2")]
     return _at(diagonal.transpose(*order), {"3": "2"})
 
@@ -301,8 +306,9 @@ def _cut(factor: xr.DataArray, var: xr.DataArray) -> xr.DataArray:
 
 
 def _exactly(var: xr.DataArray, factor: xr.DataArray, multiply: bool) -> xr.DataArray:
-    """Var · factor or var / factor with every label matched, on the dimensions of var."""
+    """Product or quotient with every label matched, on the dimensions of var."""
     with xr.set_options(arithmetic_join="exact"):
-        out = var * factor if multiply else var / factor
+        # not var / factor: numpy warns of complex NaN / NaN
+        out = var * (factor if multiply else 1 / factor)
     added = [d for d in out.dims if d not in var.dims]
     return out.transpose(*added, *var.dims)

@@ -11,7 +11,9 @@ from .cross import cross
 from .engine.wavelets import Morlet, Wavelet
 from .errors import GridError
 from .options import set_options
+from .orientation import dominant_orientation
 from .parameters import Parameters
+from .plot import plot_residuals
 from .statistics import covariance
 
 __version__ = _version("xscat")
@@ -25,6 +27,8 @@ __all__ = [
     "Wavelet",
     "covariance",
     "cross",
+    "dominant_orientation",
+    "plot_residuals",
     "set_options",
     "tutorial",
 ]

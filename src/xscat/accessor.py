@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
 from .cross import cross
+from .orientation import dominant_orientation
+from .plot import plot
 from .statistics import covariance
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @xr.register_dataarray_accessor("scat")
@@ -25,6 +30,10 @@ class DataArrayScat:
         """Statistics of two fields, or of all pairs along a dimension; see `xscat.cross`."""
         return cross(self._da, b, **kwargs)
 
+    def dominant_orientation(self, j: int, L: int = 8, **kwargs: Any) -> xr.DataArray:
+        """Direction in which the field varies most; see `xscat.dominant_orientation`."""
+        return dominant_orientation(self._da, j, L, **kwargs)
+
 
 @xr.register_dataset_accessor("scat")
 class DatasetScat:
@@ -32,3 +41,7 @@ class DatasetScat:
 
     def __init__(self, ds: xr.Dataset):
         self._ds = ds
+
+    def plot(self, other: Any = None, **kwargs: Any) -> Figure:
+        """Picture of the statistics, and of others over them; see `xscat.plot.plot`."""
+        return plot(self._ds, other, **kwargs)

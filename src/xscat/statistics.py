@@ -13,7 +13,7 @@ from . import labels
 from .blocks import Plan, statistics_block
 from .engine.wavelets import Morlet, Wavelet
 from .errors import GridError, check_choice
-from .grids import Grid, HealpixGrid, align_to, find_grid
+from .grids import Grid, HealpixGrid, PlaneGrid, align_to, find_grid
 from .normalization import normalize
 from .options import get_options
 from .parameters import STATISTICS, Parameters
@@ -82,9 +82,10 @@ def covariance(
     boundary : {"valid", "periodic"}
         On a plane or line: leave out coefficients whose wavelet crosses the border, or wrap around.
     frame : {"meridian", "stereographic"} or DataArray, default "meridian"
-        On the sphere: the direction from which orientations count. Local east; or east turned
+        The direction from which orientations count. On the sphere, local east; or east turned
         back by the longitude (forth in the south), which is regular at the poles but not across
-        the equator; or angles in degrees, counter-clockwise from east, on the cells of the field.
+        the equator. On the sphere and on planes, angles in degrees, from east toward north or from
+        +x toward +y, on the cells of the field (see `dominant_orientation`).
     wavelet : Wavelet, optional
         The mother wavelet. Default: ``Morlet()``.
     exponent : float, default 1
@@ -223,15 +224,15 @@ def framed(da: xr.DataArray, grid: Grid, frame: str | xr.DataArray) -> Grid:
     if isinstance(frame, str):
         check_choice("frame", frame, ("meridian", "stereographic"))
         return grid
-    if not isinstance(grid, HealpixGrid):
-        raise GridError("a frame of angles is for HEALPix cells, where directions are local")
+    if not isinstance(grid, HealpixGrid | PlaneGrid):
+        raise GridError("a line has no orientations: frame is for HEALPix cells and planes")
     angles = align_to(da, grid, frame, "frame")
     if set(angles.dims) != set(grid.dims):
         raise GridError(f"frame has dimensions {angles.dims}: only {grid.dims} are allowed")
-    values = np.deg2rad(np.asarray(angles.values, dtype=float))
+    values = np.deg2rad(np.asarray(angles.transpose(*grid.dims).values, dtype=float))
     if not np.isfinite(values).all():
         raise ValueError("frame has missing angles: fill them, e.g. .fillna(0)")
-    return replace(grid, angles=grid.arrange(values))
+    return grid.with_angles(values)
 
 
 def make_parameters(grid: Grid, J: int | None, L: int, **kwargs: Any) -> Parameters:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from scipy.fft import next_fast_len
 
-from .moments import border_loss, filled, gram
+from .moments import border_loss, centered, gram
 from .resample import to_cells
 from .wavelets import (
     Wavelet,
@@ -177,9 +177,9 @@ class Flat:
         return self._spectrum(fields[:, :, None], None if coverage is None else coverage.field, 0)
 
     def _spectrum(self, cells: Tensor, valid: Tensor | None, j: int) -> Tensor:
-        """Spectra of cells (..., P), with the mean of the valid ones in place of the others."""
+        """Spectra of cells (..., P), of the valid ones if not all are."""
         if valid is not None:
-            cells = filled(cells, valid.amax(0) > 0, -1)
+            cells = centered(cells, valid.amax(0) > 0, -1)
         along_x = torch.fft.rfft(cells.unflatten(-1, self.spec.shape))
         return self._crop(torch.fft.fft(along_x[..., : self.halves[j][1] + 1], dim=-2), j)
 
@@ -247,6 +247,10 @@ class Flat:
             if n > 1:
                 share *= max(0.25, 1 - border_loss(radius) * blocks / (n * abs(step)))
         return share
+
+    def to_field(self, x: Tensor, j: int) -> Tensor:
+        """Values (..., P) of the first layer of scale j on the cells of the field: themselves."""
+        return x
 
     def coverage(self, weights: Tensor, min_coverage: float) -> FlatCoverage | None:
         """Which coefficients count, given the weights (R, cells) of the cells; 0 is missing.

@@ -36,6 +36,9 @@ class Transforms(Protocol):
     def first(self, state: Tensor, j: int, coverage: Any) -> tuple[Tensor, Tensor]:
         """Coefficients W of scale j of the fields, real and imaginary (batch, field, l, P)."""
 
+    def to_field(self, x: Tensor, j: int) -> Tensor:
+        """Coefficients (..., P) of scale j on the cells of the field."""
+
     def append(self, state: Tensor, U: Tensor, j: int, coverage: Any) -> Tensor:
         """State with moduli of scale j (batch, field, l, P) as further columns."""
 

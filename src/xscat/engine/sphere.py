@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from .moments import border_loss, column_groups, filled
+from .moments import border_loss, centered, column_groups
 from .stencils import (
     SMOOTHING,
     SMOOTHING_RADIUS,
@@ -321,7 +321,7 @@ class Sphere:
     def start(self, fields: Tensor, coverage: SphereCoverage | None) -> Tensor:
         """State of scale 0 of fields (batch, field, cells)."""
         state = self._arrange(fields).permute(2, 0, 1)[..., None].contiguous()
-        return state if coverage is None else filled(state, coverage.column(0, 0), 0)
+        return state if coverage is None else centered(state, coverage.column(0, 0), 0)
 
     def first(
         self, state: Tensor, j: int, coverage: SphereCoverage | None
@@ -334,7 +334,7 @@ class Sphere:
         """State with the moduli of scale j (batch, field, l, P) as further columns."""
         U = U.permute(3, 0, 1, 2)
         if coverage is not None:
-            U = filled(U, coverage.column(j, j + 1), 0)
+            U = centered(U, coverage.column(j, j + 1), 0)
         return torch.cat([state, U], -1)
 
     def coarsen(self, state: Tensor, j: int, coverage: SphereCoverage | None) -> Tensor:
@@ -343,9 +343,9 @@ class Sphere:
         if coverage is None:
             return coarsener(state)[0]
         groups = column_groups(state.shape[-1], 1, self.spec.L)
-        valid = coverage.columns[j][:, None, None, groups]
-        share = coarsener(valid)[0]
-        return filled(coarsener(state * valid)[0] / share, share > 1e-6, 0)
+        valid, coarse_valid = (coverage.columns[i][:, None, None, groups] for i in (j, j + 1))
+        share = coarsener(valid)[0].clamp_min(1e-6)
+        return centered(coarsener(state * valid)[0] / share, coarse_valid > 0, 0)
 
     def gram(self, state: Tensor, j: int) -> None:
         """There is no short cut to Gram matrices on the sphere."""
@@ -379,6 +379,15 @@ class Sphere:
         sigma2 += SMOOTHING**2 * (1 - 4.0**-j) / 3
         side = math.sqrt(self.levels[j].n_cells / self._n_blocks(j))
         return max(0.25, 1 - border_loss(3 * math.sqrt(sigma2)) / side) ** 2
+
+    def to_field(self, x: Tensor, j: int) -> Tensor:
+        """Values (..., P) of scale j on the cells inside each of its cells, in nested order."""
+        level, cells = self.levels[j], self.levels[0].cells
+        if level.copies > 1:
+            x = x.unflatten(-1, (3, -1, level.copies)).transpose(-1, -2).flatten(-3)
+        if cells is None or level.cells is None:
+            return x.repeat_interleave(4**j, -1)
+        return x[..., np.searchsorted(level.cells, cells // 4**j)]
 
     def coverage(self, weights: Tensor, min_coverage: float) -> SphereCoverage | None:
         """Which coefficients count, given the weights (R, cells) of the cells; 0 is missing.

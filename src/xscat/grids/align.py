@@ -18,8 +18,8 @@ def align_to(da: xr.DataArray, grid: Grid, other: xr.DataArray, argument: str) -
     da, grid : DataArray, Grid
         The field and its grid.
     other : DataArray
-        A mask, a second field or the like: on the same cells in any order, or on more cells; without
-        coordinates it is matched by position.
+        A mask, a second field or the like: on the same cells in any order, or on more cells;
+        without coordinates it is matched by position.
     argument : str
         What to call it in an error.
 
@@ -75,8 +75,8 @@ def _align_cells(grid: HealpixGrid, other: xr.DataArray, argument: str) -> xr.Da
 
 
 def _align_dim(da: xr.DataArray, other: xr.DataArray, dim: str, argument: str) -> xr.DataArray:
-    if dim in da.indexes and dim in other.indexes:
-        wanted, found = da.indexes[dim], other.indexes[dim]
+    if dim in da.xindexes and dim in other.xindexes:
+        wanted, found = da.get_index(dim), other.get_index(dim)
         if wanted.equals(found):
             return other
         if found.is_unique and wanted.isin(found).all():

@@ -46,6 +46,10 @@ class Grid(Protocol):
         """Facts about the grid for the attributes of a result."""
         ...
 
+    def with_angles(self, angles: Array) -> Grid:
+        """The grid with directions, radians, from which orientations count at each cell."""
+        ...
+
     def spec(self, parameters: Parameters, dtype: str, device: str) -> Any:
         """Specification of the engine's transforms."""
         ...

@@ -65,8 +65,9 @@ def _guess(da: xr.DataArray) -> Grid:
     if da.ndim == 1:
         return regular_grid(da, (str(da.dims[0]),))
     raise GridError(
-        f"no grid found on dimensions {tuple(da.dims)}: decode HEALPix cells with xdggs.decode, or "
-        "name the dimensions, e.g. dim=('latitude', 'longitude') for a plane or dim='time' for a line"
+        f"no grid found on dimensions {tuple(da.dims)}: decode HEALPix cells with xdggs.decode, "
+        "or name the dimensions, e.g. dim=('latitude', 'longitude') for a plane or dim='time' for "
+        "a line"
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from ..parameters import Parameters
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _RegularGrid:
     dims: tuple[str, ...]
     shape: tuple[int, ...]
     spacing: tuple[float, ...]
     """Step of the coordinate along each dimension; negative where it descends."""
     units: str
+    angles: Array | None = None
+    """Directions in radians, from +x toward +y, from which orientations count at each cell."""
 
     kind: ClassVar[str]
     oriented: ClassVar[bool]
@@ -33,6 +35,10 @@ class _RegularGrid:
     def step(self) -> float:
         """Side of the cell in which the wavelets are measured: the larger spacing."""
         return max(map(abs, self.spacing))
+
+    def with_angles(self, angles: Array) -> Self:
+        """The grid with a local frame."""
+        return replace(self, angles=angles)
 
     def largest_J(self, parameters: Parameters, layers: int) -> int:
         sizes = [n * abs(s) / self.step for n, s in zip(self.shape, self.spacing, strict=True)]
@@ -51,10 +57,11 @@ class _RegularGrid:
         import torch
 
         from ..engine.flat import FlatSpec
+        from ..engine.framed import FramedSpec
 
         *ny, nx = self.shape
         *dy, dx = self.spacing
-        return FlatSpec(
+        spec = FlatSpec(
             shape=(ny[0] if ny else 1, nx),
             step=(dy[0] / self.step if dy else 1.0, dx / self.step),
             periodic=parameters.boundary == "periodic",
@@ -64,6 +71,7 @@ class _RegularGrid:
             dtype=getattr(torch, dtype),
             device=torch.device(device),
         )
+        return spec if self.angles is None else FramedSpec(**vars(spec), angles=self.angles)
 
     def arrange(self, values: Array) -> Array:
         return values.reshape(*values.shape[: values.ndim - len(self.shape)], -1)
@@ -72,7 +80,7 @@ class _RegularGrid:
         return values.reshape(*values.shape[:-1], *self.shape)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlaneGrid(_RegularGrid):
     """A plane with evenly spaced y and x.
 
@@ -84,7 +92,7 @@ class PlaneGrid(_RegularGrid):
     oriented = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LineGrid(_RegularGrid):
     """One axis with evenly spaced values."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -59,6 +59,10 @@ class HealpixGrid:
     def sorted_cells(self) -> Array:
         """Nested numbers of the cells in increasing order."""
         return np.arange(self.size) if self.cells is None else self.cells
+
+    def with_angles(self, angles: Array) -> HealpixGrid:
+        """The grid with a local frame, given in the caller's order."""
+        return replace(self, angles=self.arrange(angles))
 
     def largest_J(self, parameters: Parameters, layers: int) -> int:
         from healpix_geo import nested

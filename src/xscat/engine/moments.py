@@ -39,10 +39,14 @@ def column_groups(n_columns: int, n_fields: int, L: int) -> Tensor:
     return groups.repeat(n_fields)
 
 
-def filled(x: Tensor, valid: Tensor, dim: int) -> Tensor:
-    """Copy of x with the mean of the valid elements along *dim* in place of the others."""
+def centered(x: Tensor, valid: Tensor, dim: int) -> Tensor:
+    """X minus the mean of the valid elements along *dim*, 0 in place of the others.
+
+    To a wavelet, whose sum is zero, missing elements are then as good as the mean of the others,
+    and so are those beyond the edge of a map.
+    """
     total = torch.where(valid, x, 0).sum(dim, keepdim=True)
-    return torch.where(valid, x, total / valid.sum(dim, keepdim=True).clamp_min(1))
+    return torch.where(valid, x - total / valid.sum(dim, keepdim=True).clamp_min(1), 0)
 
 
 def weighted_mean(x: Tensor, weights: Tensor | None) -> Tensor:
@@ -103,7 +107,8 @@ def mean_products(
 def _ratio(total: Tensor, weight: Tensor) -> Tensor:
     """Total over weight, NaN with a gradient of 0 where nothing weighs."""
     some = weight > 0
-    return torch.where(some, total / torch.where(some, weight, 1), torch.nan)
+    nan = complex("nan+nanj") if total.is_complex() else torch.nan
+    return torch.where(some, total / torch.where(some, weight, 1), nan)
 
 
 def median_products(

@@ -20,7 +20,6 @@ import torch
 from scipy import sparse
 
 from .flat import Flat, FlatCoverage, FlatSpec
-from .moments import filled
 from .sphere import Level, Operator, Sphere, SphereCoverage, SphereSpec
 from .spin_stencils import SpinFit, transport_angles
 from .stencils import SMOOTHING_RADIUS, smoothing_stencils
@@ -179,6 +178,11 @@ class SpinSphere(Sphere):
         a1, a2 = products[:, :2], products[:, 2:]
         return torch.stack([a1[..., 0] + a2[..., 1], a1[..., 1] - a2[..., 0]], -1)
 
+    def start(self, fields: Tensor, coverage: SphereCoverage | None) -> Tensor:
+        """State of scale 0 of components (batch, component, cells), 0 where they are missing."""
+        state = super().start(fields, None)
+        return state if coverage is None else torch.where(coverage.column(0, 0), state, 0)
+
     def first(
         self, state: Tensor, j: int, coverage: SphereCoverage | None
     ) -> tuple[Tensor, Tensor]:
@@ -204,5 +208,5 @@ class SpinSphere(Sphere):
         coarse = torch.stack([cos[..., 0] - sin[..., 1], cos[..., 1] + sin[..., 0]], -1)
         if coverage is not None:
             share = level.coarsener(valid)[0]
-            coarse = filled(coarse / share, share > 1e-6, 0)
+            coarse = torch.where(share > 1e-6, coarse / share, 0)
         return torch.cat([coarse[..., None], super().coarsen(state, j, coverage)[..., 1:]], -1)

@@ -191,13 +191,16 @@ class Level:
         x, y, z = cell_vectors(centers, self.level).T
         return -np.arctan2(y, x) * np.where(z >= 0, 1, -1)
 
-    def _matrices(self, radius: int, weights: Any) -> tuple[list[Any], Array | None]:
+    def _matrices(
+        self, radius: int, weights: Any, centers: Array | None = None
+    ) -> tuple[list[Any], Array | None]:
         """CSR matrices of weights(neighbors, east, north, centers) → (C, n, K), and the halo."""
+        centers = self.centers if centers is None else centers
         neighbors, values = [], []
-        for centers in np.array_split(self.centers, max(1, len(self.centers) // 2**16)):
-            around, east, north = neighborhood(centers, self.level, radius)
+        for part in np.array_split(centers, max(1, len(centers) // 2**16)):
+            around, east, north = neighborhood(part, self.level, radius)
             neighbors.append(around)
-            values.append(weights(around, east, north, centers))
+            values.append(weights(around, east, north, part))
         rows, halo = self._find(np.concatenate(neighbors))
         n_columns = len(self.centers) + (0 if halo is None else len(halo) // self.copies)
         keep = rows >= 0
@@ -257,14 +260,27 @@ class Level:
         return sparse.csr_array((np.full(n, 0.25), (rows, np.arange(n))), (len(parents), n))
 
     @cached_property
+    def siblings(self) -> Array:
+        """All children of the coarser cells: the cells, and absent ones on part of a sphere."""
+        if self.cells is None:
+            return self.centers
+        return (4 * np.unique(self.cells // 4)[:, None] + np.arange(4)).ravel()
+
+    @property
+    def mean_of_siblings(self) -> Any:
+        """Matrix of the means of four siblings."""
+        n = len(self.siblings) // 4
+        return sparse.csr_array((np.full(4 * n, 0.25), np.arange(4 * n), 4 * np.arange(n + 1)))
+
+    @cached_property
     def coarsening(self) -> tuple[Any, Array | None]:
         """Matrix of Gaussian smoothing followed by the mean of the four children, and its halo."""
 
         def weights(around: Array, east: Array, north: Array, centers: Array) -> Array:
             return smoothing_stencils(around, east, north)[None]
 
-        (smoothing,), halo = self._matrices(SMOOTHING_RADIUS, weights)
-        return (self.parents @ smoothing).tocsr(), halo
+        (smoothing,), halo = self._matrices(SMOOTHING_RADIUS, weights, self.siblings)
+        return (self.mean_of_siblings @ smoothing).tocsr(), halo
 
     @cached_property
     def coarsener(self) -> Operator:

@@ -143,10 +143,12 @@ class SpinLevel(Level):
             angle = transport_angles(centers, around, self.level, self.level)
             return (smoothing_stencils(around, east, north) * self._phase(angle))[None]
 
-        (smoothing,), halo = self._matrices(SMOOTHING_RADIUS, weights)
-        children = self.centers[:, None]
+        (smoothing,), halo = self._matrices(SMOOTHING_RADIUS, weights, self.siblings)
+        children = self.siblings[:, None]
         angle = transport_angles(children[:, 0] // 4, children, self.level - 1, self.level)
-        turned = self.parents @ sparse.dia_array((self._phase(angle.T), [0]), (len(children),) * 2)
+        turned = self.mean_of_siblings @ sparse.dia_array(
+            (self._phase(angle.T), [0]), (len(children),) * 2
+        )
         matrix = (turned @ smoothing).tocsr()
         return self._operator([matrix.real, matrix.imag], halo)
 

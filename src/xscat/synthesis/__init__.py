@@ -1,1 +1,5 @@
 """New fields with given statistics, and inverse problems."""
+
+from .fields import synthesize
+
+__all__ = ["synthesize"]

@@ -19,26 +19,10 @@ from scipy import sparse
 from ..engine.moments import Coverage, weighted_mean
 from ..engine.scattering import Moments, moments
 from ..engine.sphere import Operator
+from .records import Constraint
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Tensor = torch.Tensor
-
-
-@dataclass(frozen=True)
-class Constraint:
-    """Which statistics are matched, and how."""
-
-    statistics: tuple[str, ...]
-    reduction: str | None = None
-    nharm: int = 1
-    imaginary: bool = True
-    use_variance: bool = True
-    match: str = "each"
-
-    @property
-    def second_layer(self) -> bool:
-        """Whether S3 or S4 are among them."""
-        return not {"S3", "S4"}.isdisjoint(self.statistics)
 
 
 @dataclass(frozen=True)
@@ -66,8 +50,8 @@ class Layout:
     S0 : (F, 2) int
         Mean and variance.
     modulus, power, gram : lists of int arrays
-        Per scale, (F, L), (F, F, L, parts) and (L, F, C, F, C, 2); the last axis is real and imaginary
-        part. The power of a single field has one part.
+        Per scale, (F, L), (F, F, L, parts) and (L, F, C, F, C, 2); the last axis is real and
+        imaginary part. The power of a single field has one part.
     """
 
     def __init__(self, J: int, L: int, n_fields: int, second_layer: bool):
@@ -87,7 +71,7 @@ class Layout:
     def parts(self, name: str, f: int, g: int) -> Iterator[tuple[Array, bool]]:
         """Positions (..., l of all orientations) of a statistic of the fields f, g, part by part.
 
-        Scales are flattened; orientations come last, inner ones first. The flag tells imaginary parts.
+        Scales are flattened, orientations come last. The flag tells imaginary parts.
         """
         if name == "S0":
             yield self.S0[g][:, None], False
@@ -137,7 +121,7 @@ def _field_moments(
 
 
 def _joined(s0: Tensor, m: Moments, repeat: bool = False) -> Tensor:
-    """All moments in one vector; *repeat* real numbers that stand for both parts of complex ones."""
+    """All moments in one vector; *repeat* real numbers that stand for both parts of a moment."""
 
     def flat(x: Tensor, n_parts: int) -> Tensor:
         if x.is_complex():
@@ -199,7 +183,8 @@ def _relative(positions: Array, n_relative: int, L: int) -> tuple[Array, Array]:
     d = [x[..., None] for x in np.indices((L,) * n_relative).reshape(n_relative, -1)]
     others = tuple((l1 + x) % L for x in d)
     sign = np.where(l1 + d[-1] >= L, -1.0, 1.0)
-    return positions[(slice(None), np.broadcast_to(l1, others[0].shape), *others)], sign
+    index: tuple[Any, ...] = (slice(None), np.broadcast_to(l1, others[0].shape), *others)
+    return positions[index], sign
 
 
 def _basis(L: int, constraint: Constraint, odd: bool) -> Array:
@@ -246,7 +231,7 @@ class StatisticsLoss:
         pairs = [(0, 0)] if reference is None else [(1, 1), (0, 1), (1, 0)]
         matrix, count = design(layout, constraint, pairs)
         z, v = (x.detach().cpu().numpy() for x in (target, variance))
-        usable = self._computable(layout) & np.isfinite(z) & np.isfinite(v)
+        usable = self._computable(layout, z) & np.isfinite(z) & np.isfinite(v)
         bad = np.asarray((abs(matrix) @ ~usable) > 0)
         var = (matrix * matrix) @ np.where(usable, v, 0)
         floor = 1e-12 * ((matrix * matrix) @ np.where(usable, z**2, 0)) + np.finfo(float).tiny
@@ -260,13 +245,20 @@ class StatisticsLoss:
         wanted = matrix @ np.where(usable, z, 0)
         self.wanted = torch.as_tensor(wanted, device=engine.spec.device)
 
-    def _computable(self, layout: Layout) -> Array:
-        """Which moments have a value on the domain."""
+    def _computable(self, layout: Layout, target: Array) -> Array:
+        """Which moments have a value on the domain; and what white noise lacks to the target."""
         n_cells = len(self.domain.weights)
         noise = torch.randn(1, n_cells, dtype=self.engine.spec.dtype, generator=_generator())
         with torch.no_grad():
-            z = self.measure(noise.to(self.engine.spec.device))
-        return np.isfinite(z[0].cpu().numpy())
+            z = self.measure(noise.to(self.engine.spec.device))[0].cpu().numpy()
+        bands = np.stack([p[-1, -1, :, 0] for p in layout.power])
+        self.power = target[bands].mean(1)
+        """Mean power of the target at each scale."""
+        with np.errstate(invalid="ignore"):
+            amplitude = np.sqrt(self.power[0] / z[bands[0]].mean())
+        self.noise_amplitude = float(amplitude) if np.isfinite(amplitude) else 1.0
+        """Standard deviation of white noise that has the target's power at the finest scale."""
+        return np.isfinite(z)
 
     def measure(self, fields: Tensor) -> Tensor:
         """Vectors z (B, N) of fields (B, cells)."""

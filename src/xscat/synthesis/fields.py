@@ -1,0 +1,426 @@
+"""Synthesis of labelled fields: DataArray or Dataset in, DataArray out, eager or lazy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from .. import labels
+from ..engine.wavelets import Morlet, Wavelet
+from ..errors import check_choice
+from ..grids import find_grid
+from ..options import get_options
+from ..parameters import STATISTICS, Parameters
+from ..statistics import check_field, make_parameters
+from .records import Constraint, Maps, Settings, Task
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+REASONS = ("tolerance", "max_iter", "stalled", "interrupted")
+
+
+def synthesize(
+    target: xr.DataArray | xr.Dataset,
+    J: int | None = None,
+    L: int = 4,
+    *,
+    like: xr.DataArray | None = None,
+    dim: Hashable | Sequence[Hashable] | None = None,
+    steps: int = 4,
+    seed: int | None = None,
+    realizations: int = 1,
+    match: str = "each",
+    statistics: Sequence[str] = STATISTICS,
+    reduction: str | None = None,
+    nharm: int = 1,
+    imaginary: bool = True,
+    use_variance: bool = True,
+    gaussianize: bool = False,
+    initial: xr.DataArray | None = None,
+    update: xr.DataArray | None = None,
+    mask: xr.DataArray | None = None,
+    reference: xr.DataArray | None = None,
+    upsample: int = 0,
+    terms: Sequence[Any] = (),
+    max_iter: int = 300,
+    tol: float = 0.03,
+    optimizer: str = "lbfgs",
+    progress: bool | None = None,
+    callback: Callable[[int, int, float], None] | None = None,
+    boundary: str = "valid",
+    frame: str = "meridian",
+    wavelet: Wavelet | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
+    return_history: bool = False,
+) -> Any:
+    r"""New fields with the statistics of a given one, made from white noise.
+
+    Minimizes the mean over all statistics of
+
+    .. math:: |\Phi(u) - \Phi|^2 / \sigma^2
+
+    from coarse to fine, each level beginning with the result of the coarser one. The mean and the
+    variance of the field are among the statistics.
+
+    Parameters
+    ----------
+    target : DataArray or Dataset
+        A field, on a grid that `covariance` accepts, or statistics S0..S4 that it returned, with
+        error bars if ``variance=True``. Further dimensions are mapped over; with dask, lazily.
+    J, L : int
+        Scales and orientations, as in `covariance`. Those of the statistics, if they are given.
+    like : DataArray, optional
+        With statistics: a field on the grid of the result; missing cells stay missing.
+    dim : str or (str, str), optional
+        Dimension(s) of a line or plane, if not found by themselves.
+    steps : int, default 4
+        Levels of resolution at most.
+    seed : int, optional
+        The same seed gives the same field on the same device. Maps of one call differ.
+    realizations : int, default 1
+        Independent fields, along a dimension ``realization`` if more than one.
+    match : {"each", "mean"}
+        Match the statistics of each realization, or their mean over the realizations.
+    statistics : sequence of str
+        What is constrained.
+    reduction : {None, "iso_mean", "fft_ang"}
+        Constrain statistics reduced over orientations; *nharm* and *imaginary* as in `fft_ang`.
+    use_variance : bool, default True
+        Divide by the error bars. False: all statistics of the standardized field weigh alike.
+    gaussianize : bool, default False
+        Map the histogram to a Gaussian before, and back after.
+    initial : DataArray, optional
+        Begin with this field instead of white noise.
+    update : DataArray of bool, optional
+        Cells that may change. The others keep the values of the target.
+    mask : DataArray of bool, optional
+        Cells of the target that do not count in its statistics.
+    reference : DataArray, optional
+        A second field: cross statistics with it are matched as well.
+    upsample : int, default 0
+        On a plane or line: make 2^n times as many cells a side, with the same spacing.
+    terms : sequence, optional
+        Further losses, see `xscat.terms`.
+    max_iter : int, default 300
+        Iterations a level at most.
+    tol : float, default 0.03
+        A level ends where the rms of (Φ(u) - Φ) / σ is below this.
+    optimizer : {"lbfgs", "scipy", "torch"}
+        L-BFGS of SciPy on the CPU and of torch elsewhere, or the one that is named.
+    progress : bool, optional
+        Show a progress bar (tqdm). Default: in a terminal, unless ``set_options(progress=False)``.
+    callback : callable, optional
+        Called with (level, iteration, loss).
+    boundary, frame, wavelet, dtype, device
+        As in `covariance`.
+    return_history : bool, default False
+        Return a Dataset of losses as well.
+
+    Returns
+    -------
+    DataArray
+        Dimensions, coordinates, name and attributes as the target. When it is not lazy, its
+        attributes also say the seed and, from the coarsest level to the finest, the iterations, the
+        final loss and why the level ended: "tolerance", "max_iter", "stalled" or "interrupted".
+    Dataset
+        If asked for: ``loss`` (..., level, iteration), ``iterations`` and ``stopped`` (..., level);
+        level counts how often the resolution was halved.
+
+    Raises
+    ------
+    GridError
+        If there is no usable grid.
+    ValueError
+        If an argument has no such value or the target does not vary.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, xscat
+    >>> x = np.random.default_rng(0).normal(size=(32, 32)).cumsum(0).cumsum(1)
+    >>> field = xr.DataArray(x, dims=("y", "x"))
+    >>> new = field.scat.synthesize(J=3, boundary="periodic", seed=1, max_iter=5)
+    >>> new.dims, new.attrs["seed"]
+    (('y', 'x'), 1)
+    """
+    _check(realizations=realizations, steps=steps, max_iter=max_iter)
+    if upsample < 0:
+        raise ValueError(f"upsample={upsample!r} must not be negative")
+    check_choice("match", match, ("each", "mean"))
+    check_choice("optimizer", optimizer, ("lbfgs", "scipy", "torch"))
+    check_choice("reduction", reduction or "iso_mean", ("iso_mean", "fft_ang"))
+    field = _field_of(target, like)
+    grid = find_grid(field, dim)
+    if isinstance(target, xr.Dataset):
+        parameters = replace(Parameters.from_attrs(target))
+        parameters = replace(parameters, statistics=tuple(statistics))
+    else:
+        wavelet = Morlet() if wavelet is None else wavelet
+        kwargs = {"boundary": boundary, "frame": frame, "wavelet": wavelet}
+        parameters = make_parameters(grid, J, L, statistics=tuple(statistics), **kwargs)
+    if reduction == "fft_ang" and not 0 <= nharm <= parameters.L // 2:
+        raise ValueError(
+            f"nharm={nharm}: L={parameters.L} orientations give 0..{parameters.L // 2}"
+        )
+    reduction = reduction if grid.oriented else None
+    names = tuple(n for n in STATISTICS if n in statistics)
+    constraint = Constraint(names, reduction, nharm, imaginary, use_variance, match)
+    options = get_options()
+    settings = Settings(
+        max_iter,
+        tol,
+        optimizer,
+        _precision(field, dtype or options.dtype),
+        device or options.device,
+        options.threads,
+        options.memory,
+        progress if options.progress or progress else False,
+        callback,
+    )
+    task = Task(
+        _larger(grid, upsample),
+        grid,
+        parameters,
+        constraint,
+        settings,
+        steps,
+        int(np.random.default_rng().integers(2**32)) if seed is None else int(seed),
+        realizations,
+        gaussianize,
+        tuple(terms),
+    )
+    given = {"initial": initial, "update": update, "mask": mask, "reference": reference}
+    extras = {name: value for name, value in given.items() if value is not None}
+    return mapped(target, field, extras, task, return_history)
+
+
+def _check(**counts: int) -> None:
+    for name, value in counts.items():
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise ValueError(f"{name}={value!r} must be a positive integer")
+
+
+def _precision(field: xr.DataArray, dtype: str | None) -> str:
+    """Single for float32 and float16, else double."""
+    if dtype is None:
+        single = field.dtype.kind == "f" and field.dtype.itemsize < 8
+        return "float32" if single else "float64"
+    check_choice("dtype", dtype, ("float32", "float64"))
+    return dtype
+
+
+def _core_dims(name: str, oriented: bool) -> list[str]:
+    """Dimensions of a statistic or of its standard deviation; a line has no orientations."""
+    name = name.removesuffix("_std")
+    dims = ("moment",) if name == "S0" else labels.DIMS[name]
+    return [d for d in dims if oriented or not d.startswith("l")]
+
+
+def _field_of(target: Any, like: xr.DataArray | None) -> xr.DataArray:
+    """The field that gives the grid."""
+    if isinstance(target, xr.Dataset):
+        if like is None:
+            raise ValueError("from statistics alone there is no grid: pass like=, a field on it")
+        check_field(like)
+        return like
+    check_field(target)
+    if like is not None:
+        raise ValueError("like= is for statistics; the grid is that of the target")
+    return target
+
+
+def _larger(grid: Any, upsample: int) -> Any:
+    if upsample == 0:
+        return grid
+    if grid.kind == "healpix":
+        raise ValueError("upsample= is for planes and lines: a sphere has one size")
+    return replace(grid, shape=tuple(n * 2**upsample for n in grid.shape))
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """Names of the arrays that a block is given, after the index of the map."""
+
+    names: tuple[str, ...]
+    statistics: tuple[str, ...]
+
+
+def mapped(
+    target: xr.DataArray | xr.Dataset,
+    field: xr.DataArray,
+    extras: dict[str, xr.DataArray],
+    task: Task,
+    return_history: bool = False,
+) -> Any:
+    """Map the synthesis over the leading dimensions."""
+    grid, n_levels = task.grid, len(task.levels)
+    arrays: dict[str, xr.DataArray] = {}
+    if isinstance(target, xr.Dataset):
+        wanted = [n for n in target.data_vars if str(n).removesuffix("_std") in STATISTICS]
+        arrays = {str(n): target[n] for n in wanted}
+        core = [_core_dims(name, grid.oriented) for name in arrays]
+        for name, dims in zip(arrays, core, strict=True):
+            if not set(dims) <= set(arrays[name].dims):
+                raise ValueError(
+                    f"{name} has the dimensions {arrays[name].dims}, not all of {tuple(dims)}: "
+                    "pass statistics as covariance() returns them, and reduction= to reduce them"
+                )
+        field = field.isel({d: 0 for d in field.dims if d not in grid.dims})
+        lead = [d for d in arrays[next(iter(arrays))].dims if d not in core[0]]
+        sample = next(iter(arrays.values()))
+    else:
+        core, sample = [], target
+        lead = [d for d in target.dims if d not in grid.dims]
+    inputs = _Inputs(("field", *extras), tuple(arrays))
+    sizes = {d: sample.sizes[d] for d in lead}
+    index = xr.DataArray(
+        np.arange(int(np.prod([*sizes.values()]))).reshape(tuple(sizes.values())), dims=lead
+    )
+    if sample.chunks is not None:
+        index = index.chunk({d: sample.chunksizes[d] for d in lead})
+    extra_core = [
+        [*(("realization",) if "realization" in x.dims else ()), *grid.dims]
+        for x in extras.values()
+    ]
+    several = task.realizations > 1
+    dtype = field.dtype if field.dtype.kind == "f" else np.dtype("float64")
+    out_core = [[*(("realization",) if several else ()), *grid.dims], ["level", "iteration"]]
+    new_sizes = {"realization": task.realizations} if several else {}
+    new_sizes |= {"level": n_levels, "iteration": task.settings.max_iter + 1}
+    changed = grid.shape != task.target_grid.shape
+    new_sizes |= dict(zip(grid.dims, grid.shape, strict=True)) if changed else {}
+    result, loss, iterations, stopped = xr.apply_ufunc(
+        _block,
+        index,
+        field,
+        *extras.values(),
+        *arrays.values(),
+        kwargs={"task": task, "inputs": inputs, "dtype": dtype.str},
+        input_core_dims=[[], list(grid.dims), *extra_core, *core],
+        output_core_dims=[*out_core, ["level"], ["level"]],
+        exclude_dims=set(grid.dims) if changed else set(),
+        vectorize=True,
+        dask="parallelized",
+        output_dtypes=[dtype, np.float64, np.int64, np.int64],
+        dask_gufunc_kwargs={"output_sizes": new_sizes},
+        join="exact" if not isinstance(target, xr.Dataset) else "override",
+        keep_attrs=False,
+    )
+    history = xr.Dataset({"loss": loss, "iterations": iterations, "stopped": stopped})
+    history = history.assign_coords(level=np.arange(n_levels)[::-1])
+    return _labelled(result, history, field, target, task, return_history)
+
+
+def _block(index: int, *arrays: Array, task: Task, inputs: _Inputs, dtype: str) -> tuple[Any, ...]:
+    """One map: field, losses (level, iteration), iterations and numbers of reasons (level,)."""
+    import torch
+
+    from .task import run
+
+    given = dict(zip((*inputs.names, *inputs.statistics), arrays, strict=True))
+    grid, n_threads = task.grid, torch.get_num_threads()
+    torch.set_num_threads(task.settings.threads)
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            solution, _ = run(_maps(given, inputs, task), task, int(index))
+    finally:
+        torch.set_num_threads(n_threads)
+    values = grid.restore(solution.fields)
+    same = grid.shape == task.target_grid.shape
+    if same:
+        frozen = np.isnan(given["field"])
+        if "update" in given:
+            frozen = ~given["update"].astype(bool)
+        values = np.where(frozen, given["field"], values)
+    if task.realizations == 1:
+        values = values[0]
+    return values.astype(dtype), *_record(solution, task)
+
+
+def _record(solution: Any, task: Task) -> tuple[Array, Array, Array]:
+    n = len(solution.outcomes)
+    loss = np.full((n, task.settings.max_iter + 1), np.nan)
+    for row, outcome in zip(loss, solution.outcomes, strict=True):
+        length = min(len(row), len(outcome.history))
+        row[:length] = outcome.history[:length]
+    iterations = np.array([len(o.history) - 1 for o in solution.outcomes])
+    return loss, iterations, np.array([REASONS.index(o.reason) for o in solution.outcomes])
+
+
+def _maps(given: dict[str, Array], inputs: _Inputs, task: Task) -> Maps:
+    """Arrays in the order of the engine."""
+    grid = task.target_grid
+    cells = {
+        name: grid.arrange(np.asarray(given[name], dtype=float).reshape(-1, *grid.shape))
+        for name in inputs.names
+    }
+    field = cells["field"][0]
+    target: Any = field
+    if inputs.statistics:
+        target = {name: given[name] for name in inputs.statistics}
+    elif "mask" in cells:
+        target = np.where(cells["mask"][0] > 0, np.nan, field)
+    valid = ~np.isnan(field)
+    if task.grid.shape != grid.shape:
+        valid = np.ones(int(np.prod(task.grid.shape)), bool)
+    update = None
+    if "update" in cells:
+        update = cells["update"][0] > 0
+        valid = valid | update
+    return Maps(
+        target,
+        valid,
+        base=None if update is None else field,
+        initial=cells.get("initial"),
+        update=update,
+        reference=cells["reference"][0] if "reference" in cells else None,
+    )
+
+
+def _labelled(
+    result: xr.DataArray,
+    history: xr.Dataset,
+    field: xr.DataArray,
+    target: Any,
+    task: Task,
+    return_history: bool,
+) -> Any:
+    grid = task.grid
+    order = [d for d in field.dims if d in result.dims]
+    result = result.transpose(*[d for d in result.dims if d not in order], *order)
+    if grid.shape != task.target_grid.shape:
+        result = result.assign_coords(_continued(field, grid))
+    result.name, result.attrs = field.name, dict(field.attrs)
+    history.attrs = task.parameters.to_attrs() | {"seed": task.seed}
+    history["level"].attrs = {"long_name": "halvings of the resolution"}
+    history["stopped"].attrs = {
+        "long_name": "why the level ended",
+        "flag_values": list(range(len(REASONS))),
+        "flag_meanings": " ".join(REASONS),
+    }
+    history["loss"].attrs = {"long_name": "mean of |Φ(u) - Φ|² / σ²", "units": "1"}
+    result.attrs["seed"] = task.seed
+    if history["iterations"].chunks is None:
+        others = [d for d in history.iterations.dims if d != "level"]
+        worst = history.loss.min("iteration").max(others)
+        result.attrs["iterations"] = history.iterations.max(others).values.tolist()
+        result.attrs["final_loss"] = worst.values.tolist()
+        by_level = history.stopped.transpose("level", ...).values.reshape(len(task.levels), -1)
+        result.attrs["stopped"] = [
+            " ".join(REASONS[code] for code in sorted(set(row))) for row in by_level
+        ]
+    return (result, history) if return_history else result
+
+
+def _continued(field: xr.DataArray, grid: Any) -> dict[str, Any]:
+    """Coordinates of a larger plane, continued evenly."""
+    coords = {}
+    for dim, n, step in zip(grid.dims, grid.shape, grid.spacing, strict=True):
+        if dim in field.coords and field[dim].dtype.kind in "iuf":
+            first = float(field[dim][0])
+            coords[dim] = (dim, first + step * np.arange(n), field[dim].attrs)
+    return coords

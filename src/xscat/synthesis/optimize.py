@@ -1,0 +1,180 @@
+"""Minimization of a loss of fields, on one level of resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Tensor = torch.Tensor
+Loss = Callable[[Tensor], Tensor]
+
+_MEMORY = 20  # pairs of steps and gradients that L-BFGS remembers
+_STALL = 20  # evaluations at most in one line search
+
+
+@dataclass
+class Outcome:
+    """The best fields that were found, and how the search went."""
+
+    fields: Any
+    """(B, cells), a tensor during the search and a float64 array at its end."""
+    history: list[float] = field(default_factory=list)
+    """Loss at the start and after each iteration."""
+    best: float = np.inf
+    reason: str = ""
+    """"tolerance", "max_iter", "stalled" or "interrupted"."""
+
+
+class _Enough(Exception):
+    """The loss is below the tolerance."""
+
+
+class Search:
+    """A loss as a function of the changes of some fields.
+
+    Parameters
+    ----------
+    loss : callable
+        Scalar tensor from fields (B, cells).
+    start : (B, cells)
+        Where to begin; frozen cells keep these values.
+    free : (cells,) bool, optional
+        Cells that may move. Default: all.
+    dtype, device
+        Precision and device of the fields.
+    target : float
+        Stop when the loss is below this.
+    notify : callable, optional
+        Called with the loss after each iteration.
+    precondition : callable, optional
+        Symmetric linear map of changes (B, cells), see `precondition`.
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        start: Array,
+        free: Array | None,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        target: float,
+        notify: Callable[[float], None] | None = None,
+        precondition: Callable[[Tensor], Tensor] | None = None,
+    ):
+        self.loss, self.target, self.notify = loss, target, notify
+        self.precondition = precondition
+        self.base = torch.as_tensor(start, dtype=dtype, device=device)
+        everywhere = free is None or bool(free.all())
+        self.free = None if everywhere else torch.as_tensor(free, device=device)
+        self.outcome = Outcome(np.array(start, dtype=float))
+        self._current = np.inf
+
+    def fields(self, x: Tensor) -> Tensor:
+        """Fields (B, cells) that belong to the vector x of the search."""
+        change = x.view_as(self.base)
+        if self.precondition is not None:
+            change = self.precondition(change)
+        if self.free is not None:
+            change = torch.where(self.free, change, 0)
+        return self.base + change
+
+    def start(self) -> Tensor:
+        """The vector at the beginning."""
+        return torch.zeros_like(self.base).flatten()
+
+    def evaluate(self, x: Tensor) -> tuple[float, Tensor]:
+        """Loss and gradient; remembers the best."""
+        x = x.detach().requires_grad_()
+        fields = self.fields(x)
+        value = self.loss(fields)
+        (gradient,) = torch.autograd.grad(value, x)
+        self._current = value.item()
+        if self._current < self.outcome.best:
+            self.outcome.best = self._current
+            self.outcome.fields = fields.detach()
+        if not self.outcome.history:
+            self.outcome.history.append(self._current)
+        if self._current <= self.target:
+            self._finished_iteration()
+            raise _Enough
+        return self._current, gradient
+
+    def _finished_iteration(self, *_: Any) -> None:
+        self.outcome.history.append(self.outcome.best)
+        if self.notify is not None:
+            self.notify(self.outcome.best)
+
+
+def minimize(search: Search, max_iter: int, optimizer: str = "lbfgs") -> Outcome:
+    """Run L-BFGS: SciPy's on the CPU, torch's on other devices, where fields stay.
+
+    A line search that fails, in single precision mostly, is begun anew from the best fields.
+    """
+    outcome = search.outcome
+    on_cpu = search.base.device.type == "cpu"
+    run = _scipy if optimizer == "scipy" or (optimizer == "lbfgs" and on_cpu) else _torch
+    x, attempts = search.start(), 0
+    try:
+        while (left := max_iter + 1 - max(1, len(outcome.history))) > 0 and attempts < 3:
+            before = len(outcome.history)
+            x = run(search, x, left)
+            gained = len(outcome.history) - max(before, 1)
+            attempts = attempts + 1 if gained < _STALL else 1
+        outcome.reason = "max_iter" if left <= 0 else "stalled"
+    except _Enough:
+        outcome.reason = "tolerance"
+    except KeyboardInterrupt:
+        outcome.reason = "interrupted"
+    outcome.fields = torch.as_tensor(outcome.fields).double().cpu().numpy()
+    return outcome
+
+
+def _scipy(search: Search, x: Tensor, max_iter: int) -> Tensor:
+    from scipy.optimize import minimize as scipy_minimize
+
+    def function(values: Array) -> tuple[float, Array]:
+        loss, gradient = search.evaluate(torch.as_tensor(values, dtype=x.dtype))
+        return loss, gradient.double().numpy()
+
+    options = {"maxiter": max_iter, "maxfun": 10 * max_iter + 20, "maxcor": _MEMORY}
+    result = scipy_minimize(
+        function,
+        x.double().numpy(),
+        jac=True,
+        method="L-BFGS-B",
+        callback=search._finished_iteration,
+        options=options | {"ftol": 0.0, "gtol": 0.0, "maxls": _STALL},
+    )
+    return torch.as_tensor(result.x, dtype=x.dtype)
+
+
+def _torch(search: Search, x: Tensor, max_iter: int) -> Tensor:
+    x = x.clone().requires_grad_()
+    solver = torch.optim.LBFGS(
+        [x],
+        max_iter=1,
+        max_eval=_STALL,
+        history_size=_MEMORY,
+        tolerance_grad=0,
+        tolerance_change=0,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> float:
+        loss, gradient = search.evaluate(x)
+        x.grad = gradient
+        return loss
+
+    for _ in range(max_iter):
+        before = search.outcome.best
+        solver.step(closure)
+        search._finished_iteration()
+        if search.outcome.best >= before and len(search.outcome.history) > 2:
+            break
+    return x.detach()

@@ -1,0 +1,302 @@
+"""The synthesis of one map, from arrays to arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..gaussianize import Gaussianization
+from .multiscale import Level, coarsened
+from .objective import Layout, StatisticsLoss, make_domain, measure
+from .records import Maps, Task
+from .solve import Solution, Stage, engine_of, solve
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a term is told about a level.
+
+    Attributes
+    ----------
+    number : int
+        How often the resolution was halved.
+    level : Level
+        Grid and parameters.
+    engine
+        The transforms.
+    mean, std : float
+        Fields are ``(values - mean) / std``.
+    """
+
+    number: int
+    levels: Sequence[Level]
+    engine: Any
+    valid: Array
+    mean: float
+    std: float
+
+    @property
+    def level(self) -> Level:
+        """Grid and parameters of this level."""
+        return self.levels[self.number]
+
+    def tensor(self, values: Array) -> Any:
+        """Tensor in the precision and on the device of the fields."""
+        import torch
+
+        spec = self.engine.spec
+        return torch.as_tensor(np.array(values), dtype=spec.dtype, device=spec.device)
+
+    def field(self, values: Any, standardize: bool = True) -> Array:
+        """Values (..., *shape) on the grid of the result, on this level (..., cells)."""
+        grid = self.levels[0].grid
+        values = getattr(values, "values", values)
+        cells = grid.arrange(np.asarray(values, dtype=float).reshape(-1, *grid.shape))
+        if standardize:
+            cells = (cells - self.mean) / self.std
+        return coarsened(self.levels[: self.number + 1], cells)[-1]
+
+
+def run(maps: Maps, task: Task, index: int) -> tuple[Solution, list[Level]]:
+    """Fields (realization, cells) in the units of the target, and how they were found."""
+    if len(task.levels) == 0 or not maps.valid.any():
+        raise ValueError("there is no valid cell to synthesize")
+    transform = None
+    if task.gaussianize:
+        maps, transform = _gaussianized(maps)
+    mean, std = _scale(maps)
+    size = _batch_size(task)
+    parts = []
+    for first in range(0, task.realizations, size):
+        members = range(first, min(first + size, task.realizations))
+        parts.append(_Batch(maps, task, index, members, mean, std).solve())
+    solution = _joined(parts)
+    values = solution.fields * std + mean
+    if transform is not None:
+        values = transform.inverse(values)
+    solution.fields = values
+    return solution, task.levels
+
+
+def _gaussianized(maps: Maps) -> tuple[Maps, Gaussianization]:
+    if isinstance(maps.target, Mapping):
+        raise ValueError("gaussianize=True needs a target field, not its statistics")
+    transform = Gaussianization.fit(maps.target)
+    others = {
+        name: transform.forward(value)
+        for name in ("base", "initial")
+        if (value := getattr(maps, name)) is not None
+    }
+    return replace(maps, target=transform.forward(maps.target), **others), transform
+
+
+def _scale(maps: Maps) -> tuple[float, float]:
+    """Mean and standard deviation of the target."""
+    if isinstance(maps.target, Mapping):
+        mean, variance = maps.target.get("S0", (0.0, 1.0))
+    else:
+        mean, variance = np.nanmean(maps.target), np.nanvar(maps.target)
+    if not variance > 0:
+        raise ValueError(f"the target has the variance {variance}: it must vary")
+    return float(mean), float(np.sqrt(variance))
+
+
+def _batch_size(task: Task) -> int:
+    """Realizations that fit in memory together."""
+    if task.constraint.match == "mean":
+        return task.realizations
+    columns = 1 + task.parameters.L * task.parameters.J
+    n_cells = int(np.prod(task.grid.shape))
+    itemsize = np.dtype(task.settings.dtype).itemsize
+    return max(1, task.settings.memory // (8 * n_cells * columns * itemsize))
+
+
+def _joined(parts: list[Solution]) -> Solution:
+    """One solution of several batches: histories are of the worst."""
+    fields = np.concatenate([p.fields for p in parts])
+    outcomes = [
+        max(group, key=lambda o: o.best) for group in zip(*(p.outcomes for p in parts), strict=True)
+    ]
+    return Solution(fields, outcomes)
+
+
+class _Batch:
+    """Some realizations of one map."""
+
+    def __init__(self, maps: Maps, task: Task, index: int, members: range, mean: float, std: float):
+        self.task, self.index, self.members = task, index, members
+        self.mean, self.std, self.maps = mean, std, maps
+        self.levels = task.levels
+        self.valid = [v > 0.5 for v in coarsened(self.levels, maps.valid.astype(float))]
+        self.valid[0] = maps.valid.astype(bool)
+        self.free: list[Any] = [None] * len(self.levels)
+        self.base = self._standardized(maps.base)
+        self.initial = self._standardized(maps.initial)
+        if maps.update is not None:
+            self.free = [v > 1e-3 for v in coarsened(self.levels, maps.update.astype(float))]
+            self.free[0] = maps.update.astype(bool)
+        self.targets = None
+        if not isinstance(maps.target, Mapping):
+            values = (maps.target - mean) / std
+            self.targets = coarsened(task.target_levels, values)
+        self.reference = None
+        if maps.reference is not None:
+            r = maps.reference
+            self.reference = coarsened(self.levels, (r - np.nanmean(r)) / np.nanstd(r))
+
+    def _standardized(self, values: Array | None) -> list[Array] | None:
+        if values is None:
+            return None
+        return coarsened(self.levels, (values - self.mean) / self.std)
+
+    def solve(self) -> Solution:
+        return solve(self.levels, self._stage, self.valid, self.free, self.task.settings)
+
+    def _stage(self, k: int, engine: Any) -> Stage:
+        constraint = self.task.constraint
+        domain = make_domain(engine, self.valid[k], self.task.parameters.min_coverage)
+        context = Context(k, self.levels, engine, self.valid[k], self.mean, self.std)
+        target, variance = self._target(k, engine)
+        reference = None if self.reference is None else context.tensor(self._finite_reference(k))
+        main = StatisticsLoss(engine, domain, constraint, target, variance, reference)
+        others = [_prepared(term, context) for term in self.task.terms]
+
+        def loss(fields: Any) -> Any:
+            return main(fields) + sum(other(fields) for other in others)
+
+        def begin(coarser: Array | None) -> Array:
+            guess = self._guess(k, main.noise_amplitude)
+            if coarser is not None:
+                level = self.levels[k]
+                guess = coarser + guess - level.refine(level.coarsen(guess))
+            if self.free[k] is not None and self.base is not None:
+                frozen = np.where(np.isnan(self.base[k]), 0, self.base[k])
+                guess = np.where(self.free[k], guess, frozen)
+            return np.where(self.valid[k], guess, 0)
+
+        return Stage(loss if others else main, begin, main.power)
+
+    def _finite_reference(self, k: int) -> Array:
+        assert self.reference is not None
+        return np.nan_to_num(self.reference[k])
+
+    def _guess(self, k: int, amplitude: float) -> Array:
+        """White noise, the same for a seed, a map and a realization; or the given start."""
+        if self.initial is not None:
+            guess = np.nan_to_num(self.initial[k])
+            return np.broadcast_to(guess, (len(self.members), guess.shape[-1]))
+        n_cells = len(self.valid[k])
+        return amplitude * np.stack(
+            [
+                np.random.default_rng([self.task.seed, self.index, r, k]).standard_normal(n_cells)
+                for r in self.members
+            ]
+        )
+
+    def _target(self, k: int, engine: Any) -> tuple[Any, Any]:
+        """Vector z of the target at a level and the variances of its entries."""
+        import torch
+
+        second = self.task.constraint.second_layer
+        if self.targets is None:
+            assert isinstance(self.maps.target, Mapping)
+            return from_statistics(self.maps.target, k, engine, second, self.std)
+        settings, level = self.task.settings, self.task.target_levels[k]
+        engine = engine_of(level, settings)
+        target = self.targets[k]
+        valid = ~np.isnan(target)
+        fields = [np.nan_to_num(target)]
+        if self.reference is not None:
+            fields = [self._finite_reference(k), *fields]
+            valid &= ~np.isnan(self.reference[k])
+        domain = make_domain(engine, valid, self.task.parameters.min_coverage)
+        stacked = torch.as_tensor(np.stack(fields)[None], dtype=engine.spec.dtype)
+        with torch.no_grad():
+            stacked = stacked.to(engine.spec.device)
+            z, variance = measure(engine, stacked, domain, second, variance=True)
+        assert variance is not None
+        return z[0], variance[0]
+
+
+def _prepared(term: Any, context: Context) -> Any:
+    """A term as a function of fields alone."""
+    if hasattr(term, "prepare"):
+        return term.prepare(context)
+    return lambda fields: term(fields, context)
+
+
+def from_statistics(
+    statistics: Mapping[str, Array], k: int, engine: Any, second_layer: bool, std: float
+) -> tuple[Any, Any]:
+    """Vector z at a level, and variances, from arrays of statistics without leading dimensions.
+
+    A level begins with scale k of the statistics. What is missing is NaN and does not count.
+    """
+    import torch
+
+    J, L = engine.spec.J, engine.spec.L
+    layout = Layout(J, L, 1, second_layer)
+    z, variance = np.full(layout.size, np.nan), np.full(layout.size, np.nan)
+    if k == 0 and "S0" in statistics:
+        z[layout.S0[0]] = 0, 1
+    for values, suffix in ((z, ""), (variance, "_std")):
+        for name in ("S1", "S2", "S3", "S4"):
+            if name + suffix not in statistics or (name in ("S3", "S4") and not second_layer):
+                continue
+            array = np.asarray(statistics[name + suffix])
+            array = array / std ** (1 if name == "S1" else 2)
+            _place(values, layout, name, _by_orientation(array, name, L), k)
+    given = np.isfinite(variance)
+    variance[given] = variance[given] ** 2
+    if not given.any():
+        variance = _gaussian_variance(z, layout, engine)
+    variance[layout.S0[0]] = 1 / engine.n_cells, 2 / engine.n_cells
+    device = engine.spec.device
+    return torch.as_tensor(z, device=device), torch.as_tensor(variance, device=device)
+
+
+def _by_orientation(array: Array, name: str, L: int) -> Array:
+    """Put back the orientation axes that a line has not."""
+    scales = {"S1": 1, "S2": 1, "S3": 2, "S4": 3}[name]
+    return array.reshape(*array.shape[:scales], *(L,) * scales)
+
+
+def _place(z: Array, layout: Layout, name: str, array: Array, k: int) -> None:
+    """Write one statistic into z, or its standard deviation, the same for both parts."""
+
+    def parts(x: Array) -> Array:
+        return np.stack([x.real, x.imag if np.iscomplexobj(x) else x], -1)
+
+    for j in range(layout.J):
+        if name == "S1":
+            z[layout.modulus[j][0]] = array[k + j]
+        elif name == "S2":
+            z[layout.power[j][0, 0, :, 0]] = array[k + j].real
+        elif name == "S3":
+            positions = layout._outer("S3", j, 0, 0)
+            z[positions] = parts(array[k : k + j + 1, k + j])
+        else:
+            j1, j2 = np.triu_indices(j + 1)
+            z[layout._outer("S4", j, 0, 0)] = parts(array[k + j1, k + j2, k + j])
+
+
+def _gaussian_variance(z: Array, layout: Layout, engine: Any) -> Array:
+    """Variances of means of products, were their factors Gaussian."""
+    variance = np.full(layout.size, np.nan)
+    for j in range(layout.J):
+        n = max(1.0, engine.n_cells / 4**j)
+        power = z[layout.power[j][0, 0, :, 0]]
+        variance[layout.power[j][0, 0, :, 0]] = power**2 / n
+        variance[layout.modulus[j][0]] = np.maximum(power - z[layout.modulus[j][0]] ** 2, 0) / n
+        if layout.gram:
+            diagonal = np.einsum("lccp->lcp", layout.gram[j][:, 0, :, 0])[..., 0]
+            rows = z[diagonal]
+            rows[:, 0] = power
+            products = rows[:, :, None] * rows[:, None] / n
+            variance[layout.gram[j][:, 0, :, 0]] = products[..., None]
+    return variance

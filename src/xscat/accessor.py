@@ -62,6 +62,7 @@ class DatasetScat:
     def __init__(self, obj: xr.Dataset):
         self._obj = obj
 
+    covariance = _method(statistics.covariance)
     iso_mean = _method(reductions.iso_mean)
     iso_std = _method(reductions.iso_std)
     fft_ang = _method(reductions.fft_ang)

@@ -58,10 +58,10 @@ def statistics_block(*inputs: Array, plan: Plan) -> Array | tuple[Array, ...]:
     Parameters
     ----------
     *inputs : arrays
-        The field (..., [pairs,] *cells) or two of them and, if *weighted*, the weights
+        The field (..., [stacked,] *cells) or two of them and, if *weighted*, the weights
         (..., [regions,] *cells).
     """
-    n_core = len(plan.grid.shape) + (plan.layout.pairs is not None)
+    n_core = len(plan.grid.shape) + (plan.layout.stacked is not None)
     n_weights = len(plan.grid.shape) + (plan.layout.regions is not None)
     fields, weights = (inputs[:-1], inputs[-1]) if plan.weighted else (inputs, None)
     leads = [f.shape[: f.ndim - n_core] for f in fields]
@@ -74,7 +74,7 @@ def statistics_block(*inputs: Array, plan: Plan) -> Array | tuple[Array, ...]:
         return plan.grid.arrange(np.broadcast_to(x, (*lead, *core)).reshape(-1, *core))
 
     stacked = [flat(f, n_core) for f in fields]
-    maps = stacked[0] if plan.layout.pairs else np.stack(stacked, 1)
+    maps = stacked[0] if plan.layout.stacked else np.stack(stacked, 1)
     if weights is not None:
         weights = flat(weights, n_weights)
         weights = weights if plan.layout.regions else weights[:, None]
@@ -177,6 +177,9 @@ def pick(name: str, arrays: dict[str, torch.Tensor], layout: Layout) -> torch.Te
         return array[:, :, 0] if layout.kind == "auto" else array
     if layout.kind == "pairs":
         return array
+    if layout.kind == "modes":
+        same = torch.stack([array[:, :, i, i] for i in (0, 1)], 2)
+        return same.real if name == "S2" else same
     if layout.kind == "cross":
         return array[:, :, 1, 0] if name == "S3P" else array[:, :, 0, 1]
     return array[:, :, 0, 0].real if name == "S2" else array[:, :, 0, 0]
@@ -189,7 +192,7 @@ def finished(array: torch.Tensor, name: str, variable: str, plan: Plan) -> Array
     values = values if layout.regions else values[:, 0]
     own = {"S3P": "S3", "S2_auto": "S2"}.get(name, name)
     if own in ("S3", "S4"):
-        table = scale_table(p, ordered=layout.kind == "auto")
+        table = scale_table(p, ordered=layout.kind in ("auto", "modes"))
         table = table if own == "S4" else np.einsum("abb->ab", table)
         n_l = len(own_orientations(own))
         values = values.copy()

@@ -115,7 +115,7 @@ select, max_delta_j, variance, dtype, device
         grid,
         J,
         L,
-        pairs=None if dim is None else str(dim),
+        stacked=None if dim is None else str(dim),
         mask=mask,
         region=region,
         select=select,

@@ -34,16 +34,19 @@ class Layout:
 
     Attributes
     ----------
-    kind : {"auto", "cross", "pairs"}
-        Statistics of single fields, of two fields, or of all pairs along a dimension.
+    kind : {"auto", "cross", "pairs", "modes"}
+        Statistics of single fields, of two fields, of all pairs along a dimension, or of the modes
+        of a spin field.
     names : tuple of str
         The statistics asked for.
     variance : bool
         Whether there are standard deviations.
     regions : str, optional
         Dimension of the sets of weights.
-    pairs : str, optional
-        Dimension along which pairs are made.
+    stacked : str, optional
+        Dimension of the input that holds the fields of pairs or the components of a spin field.
+    spin : int
+        Spin of the components; the modes take the place of the components then.
     oriented : bool
         Whether there are orientations.
     """
@@ -52,7 +55,8 @@ class Layout:
     names: tuple[str, ...]
     variance: bool = False
     regions: str | None = None
-    pairs: str | None = None
+    stacked: str | None = None
+    spin: int = 0
     oriented: bool = True
 
     def variables(self) -> dict[str, tuple[str, ...]]:
@@ -61,12 +65,14 @@ class Layout:
         double: tuple[str, ...] = ()
         if self.kind == "cross":
             single = ("field",)
-        elif self.kind == "pairs":
-            single, double = (f"{self.pairs}",), (f"{self.pairs}_a", f"{self.pairs}_b")
+        elif self.stacked is not None:
+            member = "mode" if self.spin else self.stacked
+            single, double = (member,), (f"{member}_a", f"{member}_b")
+            double = single if self.kind == "modes" else double
         dims = {}
         for name in self.names:
             if name == "S0":
-                dims["S0"] = (*single, "moment")
+                dims["S0"] = (*((self.stacked,) if self.stacked else single), "moment")
                 continue
             prefix = single if name == "S1" else double
             dims[name] = (*prefix, *self._own(name))
@@ -85,7 +91,7 @@ class Layout:
     def is_complex(self, variable: str) -> bool:
         """Whether a variable holds complex numbers."""
         if variable == "S2":
-            return self.kind != "auto"
+            return self.kind in ("cross", "pairs")
         return variable in ("S3", "S3P", "S4")
 
 
@@ -93,7 +99,7 @@ def sizes(parameters: Parameters) -> dict[str, int]:
     """Sizes of the dimensions that all results share."""
     js = {f"j{i}": parameters.J for i in (1, 2, 3)}
     ls = {f"l{i}": parameters.L for i in (1, 2, 3)}
-    return {"moment": 2, "field": 2} | js | ls
+    return {"moment": 2, "field": 2, "mode": 2, "mode_a": 2, "mode_b": 2} | js | ls
 
 
 def coordinates(dims: set[str], parameters: Parameters, grid: Grid) -> dict[str, Any]:
@@ -104,6 +110,8 @@ def coordinates(dims: set[str], parameters: Parameters, grid: Grid) -> dict[str,
     for dim in sorted(dims):
         if dim == "moment":
             coords[dim] = ["mean", "variance"]
+        elif dim in ("mode", "mode_a", "mode_b"):
+            coords[dim] = ["divergence", "curl"] if parameters.spin == 1 else ["E", "B"]
         elif dim in ("j1", "j2", "j3"):
             coords[dim] = (dim, np.arange(parameters.J), {"long_name": "scale"})
             attrs = {"long_name": "wavelength", "units": grid.units}

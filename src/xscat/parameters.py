@@ -38,6 +38,8 @@ class Parameters:
         Power to which the modulus is raised.
     average : {"mean", "median"}
         How coefficients are averaged over cells.
+    spin : {0, 1, 2}
+        Spin of the field.
     selected : tuple of (j1, j2, j3), optional
         Scales kept; S3 at (j1, j2) belongs to (j1, j2, j2). Default: all.
 
@@ -57,6 +59,7 @@ class Parameters:
     min_coverage: float = 1.0
     exponent: float = 1.0
     average: str = "mean"
+    spin: int = 0
     selected: tuple[tuple[int, int, int], ...] | None = None
 
     def __post_init__(self) -> None:
@@ -66,6 +69,8 @@ class Parameters:
             check_choice("statistics", name, STATISTICS)
         check_choice("boundary", self.boundary, ("valid", "periodic"))
         check_choice("average", self.average, ("mean", "median"))
+        if self.spin not in (0, 1, 2):
+            raise ValueError(f"spin={self.spin!r} must be 0, 1 (vectors) or 2 (polarization)")
         if not self.exponent > 0:
             raise ValueError(f"exponent={self.exponent!r} must be positive")
         if not 0 < self.min_coverage <= 1:
@@ -88,6 +93,7 @@ class Parameters:
             "min_coverage": self.min_coverage,
             "exponent": self.exponent,
             "average": self.average,
+            "spin": self.spin,
         }
         if self.selected is not None:
             attrs["selected"] = " ".join(",".join(map(str, js)) for js in self.selected)
@@ -129,6 +135,7 @@ class Parameters:
             min_coverage=float(attrs["min_coverage"]),
             exponent=float(attrs["exponent"]),
             average=attrs["average"],
+            spin=int(attrs["spin"]),
             selected=_parse_scales(attrs.get("selected")),
         )
 

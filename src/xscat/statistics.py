@@ -22,7 +22,7 @@ Select = Callable[[int, int, int], bool]
 
 
 def covariance(
-    da: xr.DataArray,
+    da: xr.DataArray | xr.Dataset,
     J: int | None = None,
     L: int = 4,
     *,
@@ -40,6 +40,10 @@ def covariance(
     max_delta_j: int | None = None,
     variance: bool = False,
     reference: xr.DataArray | None = None,
+    spin: int = 0,
+    component: Hashable | None = None,
+    convention: str = "COSMO",
+    cross_modes: bool = False,
     dtype: str | None = None,
     device: str | None = None,
 ) -> xr.Dataset:
@@ -105,6 +109,18 @@ def covariance(
         for the correlation across the borders of blocks.
     reference : DataArray, optional
         Normalize by the S2 of this field (see `normalize`).
+    spin : {0, 1, 2}, default 0
+        1 for vectors: a Dataset of the components (u toward east or +x, v toward north or +y), or a
+        DataArray with these along the dimension *component*; 2 for polarization (Q, U) likewise.
+        W is then that of the modes, divergence and curl (over the wave number) or E and B, from
+        local wavelets, so on part of the sky too; U is their modulus.
+    component : str, optional
+        Dimension of the two components of a DataArray. Default: ``"component"``.
+    convention : {"COSMO", "IAU"}
+        Sign of U for spin 2: that of HEALPix, or that of the IAU, where U is positive between north
+        and east. On a plane x stands for east and y for north.
+    cross_modes : bool, default False
+        For spin fields: all pairs of modes, along ``mode_a`` and ``mode_b``.
     dtype : {"float32", "float64"}, optional
         Precision of the computation. Default: single for float32 and float16, else double.
     device : str, optional
@@ -116,7 +132,8 @@ def covariance(
         ``S0`` (moment), ``S1`` and ``S2`` (j1, l1), ``S3`` (j1, j2, l1, l2) and ``S4`` (j1, j2, j3,
         l1, l2, l3), complex the last two and NaN unless j1 <= j2 <= j3, behind the other dimensions
         of the field. Wavelengths (in degrees on the sphere, else in the coordinates' units) and
-        angles (degrees from +x or east) are coordinates, the parameters are attributes.
+        angles (degrees from +x or east) are coordinates, the parameters are attributes. For spin
+        fields S1 to S4 have the dimension ``mode``.
 
     Raises
     ------
@@ -142,14 +159,17 @@ def covariance(
     >>> stats.S3.dims
     ('j1', 'j2', 'l1', 'l2')
     """
-    check_field(da)
-    grid = framed(da, find_grid(da, dim), frame)
+    field, stacked = spin_components(da, spin, component, convention)
+    one = field if stacked is None else field.isel({stacked: 0}, drop=True)
+    grid = framed(one, find_grid(one, dim), frame)
+    kind = "auto" if not spin else "pairs" if cross_modes else "modes"
     plan, weights, regions = prepare(
-        "auto",
-        [da],
+        kind,
+        [field],
         grid,
         J,
         L,
+        stacked=stacked,
         mask=mask,
         region=region,
         select=select,
@@ -164,13 +184,57 @@ def covariance(
         min_coverage=min_coverage,
         exponent=exponent,
         average=average,
+        spin=spin,
     )
-    stats = compute([da], weights, regions, plan)
+    stats = compute([field], weights, regions, plan)
     if reference is None:
         return stats
-    reference = align_to(da, grid, reference, "reference")
+    if spin:
+        raise ValueError("reference is for spin=0: normalize the result with normalize() instead")
+    reference = align_to(field, grid, reference, "reference")
     reference_stats = compute([reference], weights, regions, reference_plan(plan))
     return normalize(stats, reference=reference_stats)
+
+
+def spin_components(
+    fields: xr.DataArray | xr.Dataset, spin: int, component: Hashable | None, convention: str
+) -> tuple[xr.DataArray, str | None]:
+    """Check the field; of a spin field, the components toward east and north, and their dimension."""
+    if not spin:
+        if isinstance(fields, xr.Dataset):
+            raise TypeError("a Dataset needs spin=1 or 2; else select a variable, e.g. ds['sst']")
+        check_field(fields)
+        return fields, None
+    check_choice("convention", convention, ("COSMO", "IAU"))
+    dim = "component" if component is None else str(component)
+    if isinstance(fields, xr.Dataset):
+        if len(fields.data_vars) != 2:
+            raise ValueError(
+                f"spin={spin} needs a Dataset of two components, this one has "
+                f"{len(fields.data_vars)} variables: select them, e.g. ds[['u', 'v']]"
+            )
+        units = [v.attrs.get("units") for v in fields.data_vars.values()]
+        array = fields.to_dataarray(dim)
+        array = array.assign_coords({dim: array[dim].astype(str)})
+        array.name = "-".join(map(str, fields.data_vars))
+        array.attrs = {"units": units[0]} if units[0] is not None and units[0] == units[1] else {}
+    else:
+        check_choice("component", dim, map(str, fields.dims))
+        array = fields
+    check_field(array)
+    if array.sizes[dim] != 2:
+        raise ValueError(f"dimension {dim!r} has {array.sizes[dim]} elements: a spin field has two")
+    if array.chunks is not None:
+        array = array.chunk({dim: -1})
+    if spin != 2:
+        return array, dim
+    # an angle counts from north in both conventions, here from east: Q changes its sign
+    signs = xr.DataArray([-1.0, 1.0 if convention == "IAU" else -1.0], dims=dim)
+    turned = (array * signs.astype(array.dtype if array.dtype.kind == "f" else float)).rename(
+        array.name
+    )
+    turned.attrs = array.attrs
+    return turned, dim
 
 
 def prepare(
@@ -180,7 +244,7 @@ def prepare(
     J: int | None,
     L: int,
     *,
-    pairs: str | None = None,
+    stacked: str | None = None,
     mask: xr.DataArray | None,
     region: xr.DataArray | None,
     select: Select | None,
@@ -194,9 +258,10 @@ def prepare(
     if variance and parameters["average"] != "mean":
         raise ValueError("variance=True needs average='mean'")
     p = selected(make_parameters(grid, J, L, **parameters), select, max_delta_j)
-    weights, regions = combine_weights(fields[0], grid, mask, region)
+    one = fields[0] if stacked is None else fields[0].isel({stacked: 0}, drop=True)
+    weights, regions = combine_weights(one, grid, mask, region)
     region_dim = None if regions is None else str(regions.dims[0])
-    layout = labels.Layout(kind, p.statistics, variance, region_dim, pairs, grid.oriented)
+    layout = labels.Layout(kind, p.statistics, variance, region_dim, stacked, p.spin, grid.oriented)
     plan = make_plan(fields, grid, p, layout, dtype, device)
     return replace(plan, weighted=weights is not None), weights, regions
 
@@ -349,12 +414,12 @@ def compute(
     layout, cells = plan.layout, list(plan.grid.dims)
     out = layout.variables()
     sizes = labels.sizes(plan.parameters)
-    if layout.pairs is not None:
-        n = fields[0].sizes[layout.pairs]
-        sizes |= {layout.pairs: n, f"{layout.pairs}_a": n, f"{layout.pairs}_b": n}
+    if layout.stacked is not None:
+        n = fields[0].sizes[layout.stacked]
+        sizes |= {layout.stacked: n, f"{layout.stacked}_a": n, f"{layout.stacked}_b": n}
     if regions is not None:
         sizes[str(regions.dims[0])] = regions.size
-    core = [d for d in (layout.pairs,) if d is not None] + cells
+    core = [d for d in (layout.stacked,) if d is not None] + cells
     inputs, input_dims = list(fields), [core] * len(fields)
     if weights is not None:
         inputs.append(weights)
@@ -377,4 +442,6 @@ def compute(
     results = results if isinstance(results, tuple) else (results,)
     variables = dict(zip(out, results, strict=True))
     ds = labels.labelled(variables, fields, plan.parameters, plan.grid)
+    if layout.spin and layout.stacked in fields[0].coords:
+        ds = ds.assign_coords({layout.stacked: fields[0][layout.stacked].variable})
     return ds if regions is None else ds.assign_coords({str(regions.dims[0]): regions})

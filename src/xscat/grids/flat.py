@@ -58,6 +58,7 @@ class _RegularGrid:
 
         from ..engine.flat import FlatSpec
         from ..engine.framed import FramedSpec
+        from ..engine.spin import SpinFlatSpec
 
         *ny, nx = self.shape
         *dy, dx = self.spacing
@@ -71,6 +72,8 @@ class _RegularGrid:
             dtype=getattr(torch, dtype),
             device=torch.device(device),
         )
+        if parameters.spin:
+            return SpinFlatSpec(**vars(spec), spin=parameters.spin)
         return spec if self.angles is None else FramedSpec(**vars(spec), angles=self.angles)
 
     def arrange(self, values: Array) -> Array:

@@ -95,8 +95,9 @@ class HealpixGrid:
         import torch
 
         from ..engine.sphere import SphereSpec
+        from ..engine.spin import SpinSphereSpec
 
-        return SphereSpec(
+        spec = SphereSpec(
             level=self.level,
             cells=self.cells,
             frame=parameters.frame if self.angles is None else self.angles,
@@ -106,6 +107,7 @@ class HealpixGrid:
             dtype=getattr(torch, dtype),
             device=torch.device(device),
         )
+        return SpinSphereSpec(**vars(spec), spin=parameters.spin) if parameters.spin else spec
 
     def arrange(self, values: Array) -> Array:
         return values if self.order is None else values[..., self.order]

@@ -109,9 +109,9 @@ def coordinates(dims: set[str], parameters: Parameters, grid: Grid) -> dict[str,
     angles = 180 / parameters.L * np.arange(parameters.L)
     for dim in sorted(dims):
         if dim == "moment":
-            coords[dim] = ["mean", "variance"]
+            coords[dim] = _names("mean", "variance")
         elif dim in ("mode", "mode_a", "mode_b"):
-            coords[dim] = ["divergence", "curl"] if parameters.spin == 1 else ["E", "B"]
+            coords[dim] = _names(*(("divergence", "curl") if parameters.spin == 1 else "EB"))
         elif dim in ("j1", "j2", "j3"):
             coords[dim] = (dim, np.arange(parameters.J), {"long_name": "scale"})
             attrs = {"long_name": "wavelength", "units": grid.units}
@@ -121,6 +121,11 @@ def coordinates(dims: set[str], parameters: Parameters, grid: Grid) -> dict[str,
             attrs = {"long_name": "direction of the wave vector", "units": "degrees"}
             coords[f"angle_{dim}"] = (dim, angles, attrs)
     return coords
+
+
+def _names(*names: str) -> Any:
+    """Labels along a dimension; as objects, zarr writes them without a warning."""
+    return np.array(names, dtype=object)
 
 
 def combined_units(*factors: tuple[str, float]) -> str:
@@ -180,7 +185,7 @@ def labelled(
     names = [str(f.name) for f in fields if f.name is not None]
     if "field" in used:
         labels = names if len(set(names)) == 2 else ["a", "b"]
-        ds = ds.assign_coords(field=("field", labels))
+        ds = ds.assign_coords(field=("field", _names(*labels)))
     for name in variables:
         ds[name].attrs = variable_attrs(name, fields, parameters.exponent)
     source = {"source": " x ".join(names)} if names else {}

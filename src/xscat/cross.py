@@ -123,7 +123,7 @@ select, max_delta_j, variance, dtype, device
         variance=variance,
         dtype=dtype,
         device=device,
-        statistics=tuple(statistics),
+        statistics=statistics,
         boundary=boundary,
         frame=frame_name(frame),
         wavelet=wavelet or Morlet(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from .errors import check_choice
+from .errors import check_choice, checked_device, checked_dtype
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,12 @@ class set_options:
 
     def __init__(self, **options: Any):
         global _current
-        for name, value in options.items():
+        for name, value in list(options.items()):
             check_choice("option", name, [f.name for f in fields(Options)])
             if name == "dtype" and value is not None:
-                check_choice("dtype", value, ["float32", "float64"])
+                options["dtype"] = checked_dtype(value)
+            if name == "device":
+                options["device"] = checked_device(value)
             if name in ("threads", "memory") and not (isinstance(value, int) and value > 0):
                 raise ValueError(f"{name}={value!r} must be a positive integer")
         self._previous = _current

@@ -63,6 +63,9 @@ class Parameters:
     selected: tuple[tuple[int, int, int], ...] | None = None
 
     def __post_init__(self) -> None:
+        names = self.statistics
+        names = (names,) if isinstance(names, str) else tuple(names)
+        object.__setattr__(self, "statistics", names)
         if not self.statistics:
             raise ValueError("statistics=() is empty: name at least one of S0, S1, S2, S3, S4")
         for name in self.statistics:

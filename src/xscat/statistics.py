@@ -12,7 +12,7 @@ import xarray as xr
 from . import labels
 from .blocks import Plan, statistics_block
 from .engine.wavelets import Morlet, Wavelet
-from .errors import GridError, check_choice
+from .errors import GridError, check_choice, checked_device, checked_dtype
 from .grids import Grid, HealpixGrid, PlaneGrid, align_to, find_grid
 from .normalization import normalize
 from .options import get_options
@@ -177,7 +177,7 @@ def covariance(
         variance=variance,
         dtype=dtype,
         device=device,
-        statistics=tuple(statistics),
+        statistics=statistics,
         boundary=boundary,
         frame=frame_name(frame),
         wavelet=wavelet or Morlet(),
@@ -305,7 +305,7 @@ def make_parameters(grid: Grid, J: int | None, L: int, **kwargs: Any) -> Paramet
     for name, value in (("J", J), ("L", L)):
         if value is None and name == "J":
             continue
-        if not isinstance(value, int | np.integer) or value < 1:
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
             raise GridError(f"{name}={value!r} must be a positive integer")
     if L > 32:
         raise GridError(f"L={L} orientations are too many: the largest is 32")
@@ -392,8 +392,7 @@ def make_plan(
     if dtype is None:
         single = all(f.dtype.kind == "f" and f.dtype.itemsize < 8 for f in fields)
         dtype = "float32" if single else "float64"
-    check_choice("dtype", dtype, ("float32", "float64"))
-    device = device or options.device
+    dtype, device = checked_dtype(dtype), checked_device(device or options.device)
     return Plan(grid, parameters, layout, dtype, device, options.threads, options.memory)
 
 

@@ -11,6 +11,9 @@ from .base import Grid
 from .flat import regular_grid
 from .healpix import find_cells, healpix_grid
 
+# What dimensions and coordinates of HEALPix cells are called.
+_CELL_NAMES = ("cell_ids", "cells", "cell", "healpix")
+
 
 def find_grid(da: xr.DataArray, dim: Hashable | Sequence[Hashable] | None = None) -> Grid:
     """The grid of a field, checked for everything that can be checked without computing.
@@ -29,6 +32,9 @@ def find_grid(da: xr.DataArray, dim: Hashable | Sequence[Hashable] | None = None
     GridError
         If there is no grid, or it is incomplete, uneven, chunked or empty.
     """
+    if da.size == 0:
+        empty = [str(d) for d, n in da.sizes.items() if n == 0]
+        raise GridError(f"the field is empty: dimension {', '.join(empty)} has no elements")
     if dim is not None:
         dims = (
             (str(dim),)
@@ -38,14 +44,14 @@ def find_grid(da: xr.DataArray, dim: Hashable | Sequence[Hashable] | None = None
         if len(dims) > 2 or len(set(dims)) < len(dims):
             raise GridError(f"dim={dim!r}: name one dimension of a line or two (y, x) of a plane")
         for name in dims:
-            check_choice("dim", name, map(str, da.dims))
+            check_choice("dim", name, map(str, da.dims), GridError)
         cells = find_cells(da)
         if cells is not None and dims == da[cells].dims:
             grid: Grid = healpix_grid(da, cells)
         else:
-            grid = regular_grid(_nonempty(da), dims)
+            grid = regular_grid(da, dims)
     else:
-        grid = _guess(_nonempty(da))
+        grid = _guess(da)
     _check_chunks(da, grid.dims)
     return grid
 
@@ -54,14 +60,15 @@ def _guess(da: xr.DataArray) -> Grid:
     cells = find_cells(da)
     if cells is not None:
         return healpix_grid(da, cells)
-    if "cell_ids" in da.coords:
+    if {"y", "x"} <= set(da.dims):
+        return regular_grid(da, ("y", "x"))
+    undecoded = [str(n) for n in (*da.coords, *da.dims) if n in _CELL_NAMES]
+    if undecoded:
         raise GridError(
-            "'cell_ids' has no HEALPix attributes, the field is not decoded: call "
+            f"{undecoded[0]!r} has no HEALPix attributes, the field is not decoded: call "
             ".pipe(xdggs.decode, {'grid_name': 'healpix', 'level': ..., "
             "'indexing_scheme': 'nested'}) first"
         )
-    if {"y", "x"} <= set(da.dims):
-        return regular_grid(da, ("y", "x"))
     if da.ndim == 1:
         return regular_grid(da, (str(da.dims[0]),))
     raise GridError(
@@ -69,13 +76,6 @@ def _guess(da: xr.DataArray) -> Grid:
         "or name the dimensions, e.g. dim=('latitude', 'longitude') for a plane or dim='time' for "
         "a line"
     )
-
-
-def _nonempty(da: xr.DataArray) -> xr.DataArray:
-    if da.size == 0:
-        empty = [str(d) for d, n in da.sizes.items() if n == 0]
-        raise GridError(f"the field is empty: dimension {', '.join(empty)} has no elements")
-    return da
 
 
 def _check_chunks(da: xr.DataArray, dims: tuple[str, ...]) -> None:

@@ -134,6 +134,8 @@ def _axis(da: xr.DataArray, dim: str) -> tuple[float, str]:
         return 1.0, "cells"
     coordinate = da[dim]
     values, units = coordinate.values, str(coordinate.attrs.get("units", "1"))
+    if units.startswith("degree"):  # degrees_north and degrees_east are of one kind
+        units = "degrees"
     if values.dtype.kind == "O" and hasattr(values[0], "calendar"):
         values = np.array([(v - values[0]).total_seconds() for v in values]) / 86400
         units = "days"
@@ -155,7 +157,7 @@ def _axis(da: xr.DataArray, dim: str) -> tuple[float, str]:
     if np.abs(steps - mean).max() > noise:
         raise GridError(
             f"coordinate {dim!r} is unevenly spaced (steps from {np.abs(steps).min():g} to "
-            f"{np.abs(steps).max():g} {units}): interpolate to even steps, e.g. "
+            f"{np.abs(steps).max():g}): interpolate to even steps, e.g. "
             f".interp({dim}=np.linspace(...)), or drop the coordinate to work in cells"
         )
     return mean, units

@@ -35,33 +35,29 @@ def find_grid(da: xr.DataArray, dim: Hashable | Sequence[Hashable] | None = None
     if da.size == 0:
         empty = [str(d) for d, n in da.sizes.items() if n == 0]
         raise GridError(f"the field is empty: dimension {', '.join(empty)} has no elements")
-    if dim is not None:
-        dims = (
-            (str(dim),)
-            if isinstance(dim, str) or not isinstance(dim, Sequence)
-            else tuple(map(str, dim))
-        )
-        if len(dims) > 2 or len(set(dims)) < len(dims):
-            raise GridError(f"dim={dim!r}: name one dimension of a line or two (y, x) of a plane")
-        for name in dims:
-            check_choice("dim", name, map(str, da.dims), GridError)
-        cells = find_cells(da)
-        if cells is not None and dims == da[cells].dims:
-            grid: Grid = healpix_grid(da, cells)
-        else:
-            grid = regular_grid(da, dims)
-    else:
-        grid = _guess(da)
-    _check_chunks(da, grid.dims)
-    return grid
-
-
-def _guess(da: xr.DataArray) -> Grid:
     cells = find_cells(da)
-    if cells is not None:
+    dims = _guessed(da, cells) if dim is None else _named(da, dim)
+    _check_chunks(da, dims)
+    if cells is not None and dims == da[cells].dims:
         return healpix_grid(da, cells)
+    return regular_grid(da, dims)
+
+
+def _named(da: xr.DataArray, dim: Hashable | Sequence[Hashable]) -> tuple[str, ...]:
+    names = dim if isinstance(dim, Sequence) and not isinstance(dim, str) else (dim,)
+    dims = tuple(map(str, names))
+    if len(dims) > 2 or len(set(dims)) < len(dims):
+        raise GridError(f"dim={dim!r}: name one dimension of a line or two (y, x) of a plane")
+    for name in dims:
+        check_choice("dim", name, map(str, da.dims), GridError)
+    return dims
+
+
+def _guessed(da: xr.DataArray, cells: str | None) -> tuple[str, ...]:
+    if cells is not None:
+        return tuple(map(str, da[cells].dims))
     if {"y", "x"} <= set(da.dims):
-        return regular_grid(da, ("y", "x"))
+        return "y", "x"
     undecoded = [str(n) for n in (*da.coords, *da.dims) if n in _CELL_NAMES]
     if undecoded:
         raise GridError(
@@ -70,11 +66,11 @@ def _guess(da: xr.DataArray) -> Grid:
             "'indexing_scheme': 'nested'}) first"
         )
     if da.ndim == 1:
-        return regular_grid(da, (str(da.dims[0]),))
+        return (str(da.dims[0]),)
     raise GridError(
-        f"no grid found on dimensions {tuple(da.dims)}: decode HEALPix cells with xdggs.decode, "
-        "or name the dimensions, e.g. dim=('latitude', 'longitude') for a plane or dim='time' for "
-        "a line"
+        f"no grid found on dimensions {tuple(da.dims)}: decode HEALPix cells with xdggs.decode, or "
+        "name the dimensions, e.g. dim=('latitude', 'longitude') for a plane or dim='time' for a "
+        "line"
     )
 
 

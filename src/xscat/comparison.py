@@ -27,10 +27,10 @@ def distance(
     sigma: xr.Dataset | float | None = None,
     statistics: Iterable[str] | None = None,
 ) -> xr.DataArray:
-    """Mean squared difference of two sets of statistics, Σ |a - b|² / σ² / N.
+    """Mean squared difference of two sets of statistics, ``Σ |a - b|² / σ² / N``.
 
     The sums run over all coefficients of all statistics that are in both; complex ones count
-    with |z|². Coefficients that are NaN on either side, as outside the scale triangle, do not
+    with ``|z|²``. Coefficients that are NaN on either side, as outside the scale triangle, do not
     count. Datasets with different numbers of scales are compared on the scales that both have.
 
     Parameters
@@ -87,7 +87,7 @@ def distance(
 
 
 def significant(ds: xr.Dataset, sigma: xr.Dataset | None = None, snr: float = 3.0) -> xr.Dataset:
-    """Where the statistics exceed `snr` standard deviations, |x| > snr σ.
+    """Where the statistics exceed `snr` standard deviations, ``|x| > snr σ``.
 
     Parameters
     ----------

@@ -67,8 +67,9 @@ def cross(
         Dimension of *a* whose elements are paired, instead of *b*. It must be in one chunk.
     grid_dim : str or (str, str), optional
         Dimensions of the cells of a line or plane, if not found by themselves.
-    J, L, statistics, mask, region, min_coverage, boundary, frame, wavelet, exponent, average, \
-select, max_delta_j, variance, dtype, device
+    J, L, statistics, mask, region, min_coverage, boundary, frame, wavelet
+        As in `covariance`.
+    exponent, average, select, max_delta_j, variance, dtype, device
         As in `covariance`.
 
     Returns

@@ -69,7 +69,7 @@ def std_over(ds: xr.Dataset, dim: str) -> xr.Dataset:
     """Standard deviation of every statistic over a dimension, as ``S1_std``, ``S2_std``, ...
 
     The sample standard deviation (divisor n - 1), of complex statistics
-    sqrt(Σ |z - mean|² / (n - 1)). It serves as ``sigma`` of `distance` and `significant`.
+    ``sqrt(Σ |z - mean|² / (n - 1))``. It serves as ``sigma`` of `distance` and `significant`.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def covariance_of(
     Returns
     -------
     DataArray
-        (..., path, path_), real and symmetric, divisor n - 1. The order and the coordinates are
+        ``(..., path, path_)``, real and symmetric, divisor n - 1. The order and the coordinates are
         those of `to_vector`, on ``path_`` with a "_" behind their names. Its rank is below n, and
         S4 at j1 = j2 has every number twice: reduce and select first, or regularize, to invert.
 

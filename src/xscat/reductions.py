@@ -86,7 +86,7 @@ def iso_std(ds: xr.Dataset, repeat: bool = False, conjugate: bool = True) -> xr.
     """Spread over the orientation of the field, at fixed relative orientations.
 
     The standard deviation (divisor L) over l1 of what `iso_mean` averages: 0 for an isotropic
-    field, up to noise. Of complex statistics sqrt(mean |z - mean|²), hence real. Variables keep
+    field, up to noise. Of complex statistics ``sqrt(mean |z - mean|²)``, hence real. Variables keep
     their names; ``*_std`` and variables without orientations are left out.
 
     Parameters
@@ -202,7 +202,7 @@ def fft_ang_sigma(
     """Standard deviations of what `fft_ang` gives, from those of the statistics.
 
     For independent coefficients the standard deviation of Σ A x is sqrt(Σ A² σ²). The variance
-    of a complex coefficient, |z|², is taken to be half in its real and half in its imaginary
+    of a complex coefficient, ``|z|²``, is taken to be half in its real and half in its imaginary
     part.
 
     Parameters
@@ -244,7 +244,7 @@ def fft_ang_sigma(
 
 
 def amplitude(ds: xr.Dataset) -> xr.Dataset:
-    """Strength of each angular harmonic, sqrt(|cos|² + |sin|²).
+    """Strength of each angular harmonic, ``sqrt(|cos|² + |sin|²)``.
 
     Does not change when the field is turned. A relative modulation 1 + a cos(2kα) of a statistic
     with mean m has the amplitude a m L / 2 (the projections of `fft_ang` are sums over the L

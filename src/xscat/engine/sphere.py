@@ -238,14 +238,18 @@ class Level:
     @cached_property
     def envelope(self) -> Operator:
         """The part of the wavelets' envelope on the cells around each cell, in float64."""
+        return self._envelope(self.spec.wavelet.radius)
+
+    def _envelope(self, radius: int, stretch: float = 1) -> Operator:
+        """The same for an envelope *stretch* times as wide."""
 
         def weights(around: Array, east: Array, north: Array, centers: Array) -> Array:
-            _, envelope = self.spec.wavelet.values(np.hypot(east, north), 0 * east, self.spec.L)
+            distance = np.hypot(east, north) / stretch
+            _, envelope = self.spec.wavelet.values(distance, 0 * east, self.spec.L)
             envelope[around < 0] = 0
             return (envelope / envelope.sum(-1, keepdims=True))[None]
 
-        matrices = self._matrices(self.spec.wavelet.radius, weights)
-        return self._operator(*matrices, dtype=torch.float64)
+        return self._operator(*self._matrices(radius, weights), dtype=torch.float64)
 
     @property
     def field_envelope(self) -> Operator:

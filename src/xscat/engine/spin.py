@@ -1,7 +1,7 @@
 """E and B modes of spin fields: vectors (spin 1) and polarization (spin 2).
 
-The two fields that come in are the components along and across east (or x), positive toward north
-(or y): (u, v), or (Q, U) with U > 0 along the diagonal between east and north. The two fields of the
+The two fields that come in are components with respect to east and north (or x and y): (u, v), or
+(Q, U) with Q > 0 along east and U > 0 along the diagonal between east and north. The two fields of
 coefficients are the modes E and B; for spin 1 they are the divergence and the curl, over the wave
 number. Their moduli are scalars and are treated as such.
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +25,10 @@ from .stencils import SMOOTHING_RADIUS, smoothing_stencils
 from .wavelets import Array
 
 Tensor = torch.Tensor
+
+# Width of the wavelets of the modes over that of the mother wavelet, where cells are missing. On a
+# plane they fall off as a cubed distance; this leaves as little of a missing region as for scalars.
+MODE_SUPPORT = 1.5
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class SpinFlat(Flat):
     """
 
     spec: SpinFlatSpec
-    field_support = 1.5
+    field_support = MODE_SUPPORT
 
     @cached_property
     def _turn(self) -> tuple[Tensor, Tensor]:
@@ -88,6 +91,11 @@ class SpinSphereSpec(SphereSpec):
 
     spin: int
 
+    @cached_property
+    def fit(self) -> SpinFit:
+        """The weights of the modes' wavelets."""
+        return SpinFit(self.wavelet, self.L, self.spin)
+
     @property
     def radius(self) -> int:
         """Half-width of the neighborhood on which modes are told apart."""
@@ -104,8 +112,13 @@ class SpinLevel(Level):
     spec: SpinSphereSpec
 
     @cached_property
-    def _mode_matrices(self) -> tuple[list[Any], Array | None]:
-        spin, fit = self.spec.spin, SpinFit(self.spec.wavelet, self.spec.L, self.spec.spin)
+    def mode_wavelets(self) -> Operator:
+        """The wavelets of the modes.
+
+        Channels 4 l to 4 l + 3 are the real and imaginary part of A1, then of A2, where E is
+        ``A1 c1 + A2 c2`` and B is ``A1 c2 - A2 c1``.
+        """
+        spin, fit = self.spec.spin, self.spec.fit
         precision = np.float32 if self.spec.dtype == torch.float32 else np.float64
 
         def weights(around: Array, east: Array, north: Array, centers: Array) -> Array:
@@ -116,24 +129,12 @@ class SpinLevel(Level):
             parts = np.stack([a1.real, a1.imag, a2.real, a2.imag], 1)
             return parts.reshape(-1, *around.shape).astype(precision)
 
-        return self._matrices(self.spec.radius, weights)
-
-    @cached_property
-    def mode_wavelets(self) -> Operator:
-        """The wavelets of the modes.
-
-        Channels 4 l to 4 l + 3 are the real and imaginary part of A1, then of A2, where E is
-        ``A1 c1 + A2 c2`` and B is ``A1 c2 - A2 c1``.
-        """
-        return self._operator(*self._mode_matrices)
+        return self._operator(*self._matrices(self.spec.radius, weights))
 
     @cached_property
     def field_envelope(self) -> Operator:
-        """The part of the modes' wavelets on the cells around each cell, in float64."""
-        matrices, halo = self._mode_matrices
-        size = sum(abs(m) for m in matrices)
-        total = sparse.dia_array((1 / size.sum(1)[None], [0]), (size.shape[0],) * 2)
-        return self._operator([(total @ size).tocsr()], halo, torch.float64)
+        """The part of the support of the modes' wavelets around each cell, in float64."""
+        return self._envelope(self.spec.radius, MODE_SUPPORT)
 
     @cached_property
     def component_coarsener(self) -> Operator:

@@ -187,6 +187,19 @@ def test_linear_change_of_the_values(seed, a, b):
     assert_same((a * da + b).scat.covariance(), expected, tol=1e-9 / min(1, abs(a)))
 
 
+def test_quarter_turn_and_mirror_with_missing_cells():
+    sky = sphere(4)
+    sky[np.random.default_rng(0).random(sky.size) < 0.003] = np.nan
+    lon, lat = healpy.pix2ang(16, np.arange(sky.size), nest=True, lonlat=True)
+    stats = sky.scat.covariance(2)
+
+    def at(lon, lat):
+        return sky.copy(data=sky.values[healpy.ang2pix(16, lon, lat, nest=True, lonlat=True)])
+
+    assert_same(at(lon - 90, lat).scat.covariance(2), stats)
+    assert_same(at(lon, -lat).scat.covariance(2), relabel(stats, -np.arange(4)))
+
+
 def test_frames(field, stats):
     # a frame turned by one orientation counts each from the one before
     turned = field.scat.covariance(frame=xr.full_like(field, 45.0))

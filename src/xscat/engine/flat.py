@@ -266,7 +266,7 @@ class Flat:
         rows, sampled = [], []
         for j in range(self.spec.J):
             groups = [inner[j]] + [self._erode(inner[i], j, min_coverage) for i in range(j + 1)]
-            rows.append(self._sample(torch.stack(groups, 1), j))
+            rows.append(self._sample(torch.stack(groups, 1), j).floor())
             sampled.append(self._sample(field, j))
         first = [(valid_j * field).flatten(1) for valid_j in inner]
 
@@ -296,10 +296,14 @@ class Flat:
         return (1 - lost >= min_coverage - 1e-9).double() * valid
 
     def _sample(self, x: Tensor, j: int) -> Tensor:
-        """Values of x (..., y, x) at the points of the grid of scale j, flattened."""
+        """Values of x (..., y, x) at the points of the grid of scale j, flattened.
+
+        A point on the border of two cells takes their mean.
+        """
         for dim, size in zip((-2, -1), self.grids[j], strict=True):
-            points = (torch.arange(size, device=x.device) + 0.5) * x.shape[dim] / size
-            x = x.index_select(dim, points.long())
+            points = (2 * torch.arange(size, device=x.device) + 1) * x.shape[dim]
+            below, above = (points - 1) // (2 * size), points // (2 * size)
+            x = (x.index_select(dim, below) + x.index_select(dim, above)) / 2
         return x.flatten(-2)
 
 

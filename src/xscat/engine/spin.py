@@ -5,7 +5,7 @@ The two fields that come in are components with respect to east and north (or x 
 coefficients are the modes E and B; for spin 1 they are the divergence and the curl, over the wave
 number. Their moduli are scalars and are treated as such.
 
-Turning all components by 90° / spin takes E to B and B to -E.
+All components turned by 90° / spin, counter-clockwise, have the modes -B and E.
 """
 
 from __future__ import annotations

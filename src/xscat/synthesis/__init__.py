@@ -1,5 +1,6 @@
 """New fields with given statistics, and inverse problems."""
 
 from .fields import synthesize
+from .inverse import denoise, inpaint, separate
 
-__all__ = ["synthesize"]
+__all__ = ["denoise", "inpaint", "separate", "synthesize"]

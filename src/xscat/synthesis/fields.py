@@ -20,6 +20,7 @@ from .records import Constraint, Maps, Settings, Task
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+NOISE_DIM = "_noise"
 REASONS = ("tolerance", "max_iter", "stalled", "interrupted")
 
 
@@ -147,17 +148,47 @@ def synthesize(
     >>> new.dims, new.attrs["seed"]
     (('y', 'x'), 1)
     """
-    _check(realizations=realizations, steps=steps, max_iter=max_iter)
+    given = {k: v for k, v in locals().items() if k not in ("target", "return_history")}
+    field, task, extras = grid_and_task(target, **given)
+    return mapped(target, field, extras, task, return_history)
+
+
+def grid_and_task(
+    target: xr.DataArray | xr.Dataset,
+    J: int | None = None,
+    L: int = 4,
+    *,
+    like: xr.DataArray | None = None,
+    dim: Hashable | Sequence[Hashable] | None = None,
+    steps: int = 4,
+    seed: int | None = None,
+    realizations: int = 1,
+    match: str = "each",
+    statistics: Sequence[str] = STATISTICS,
+    reduction: str | None = None,
+    nharm: int = 1,
+    imaginary: bool = True,
+    use_variance: bool = True,
+    gaussianize: bool = False,
+    upsample: int = 0,
+    terms: Sequence[Any] = (),
+    boundary: str = "valid",
+    frame: str = "meridian",
+    wavelet: Wavelet | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
+    **others: Any,
+) -> tuple[xr.DataArray, Task, dict[str, xr.DataArray]]:
+    """Field on the grid, task and further arrays, from the arguments of `synthesize`."""
+    _check(realizations=realizations, steps=steps)
     if upsample < 0:
         raise ValueError(f"upsample={upsample!r} must not be negative")
     check_choice("match", match, ("each", "mean"))
-    check_choice("optimizer", optimizer, ("lbfgs", "scipy", "torch"))
     check_choice("reduction", reduction or "iso_mean", ("iso_mean", "fft_ang"))
     field = _field_of(target, like)
     grid = find_grid(field, dim)
     if isinstance(target, xr.Dataset):
-        parameters = replace(Parameters.from_attrs(target))
-        parameters = replace(parameters, statistics=tuple(statistics))
+        parameters = replace(Parameters.from_attrs(target), statistics=tuple(statistics))
     else:
         wavelet = Morlet() if wavelet is None else wavelet
         kwargs = {"boundary": boundary, "frame": frame, "wavelet": wavelet}
@@ -166,36 +197,53 @@ def synthesize(
         raise ValueError(
             f"nharm={nharm}: L={parameters.L} orientations give 0..{parameters.L // 2}"
         )
-    reduction = reduction if grid.oriented else None
     names = tuple(n for n in STATISTICS if n in statistics)
-    constraint = Constraint(names, reduction, nharm, imaginary, use_variance, match)
-    options = get_options()
-    settings = Settings(
-        max_iter,
-        tol,
-        optimizer,
-        _precision(field, dtype or options.dtype),
-        device or options.device,
-        options.threads,
-        options.memory,
-        progress if options.progress or progress else False,
-        callback,
-    )
+    reduction = reduction if grid.oriented else None
+    extras = {
+        name: others.pop(name)
+        for name in ("initial", "update", "mask", "reference")
+        if name in others
+    }
     task = Task(
         _larger(grid, upsample),
         grid,
         parameters,
-        constraint,
-        settings,
+        Constraint(names, reduction, nharm, imaginary, use_variance, match),
+        _settings(_precision(field, dtype), device, **others),
         steps,
         int(np.random.default_rng().integers(2**32)) if seed is None else int(seed),
         realizations,
         gaussianize,
         tuple(terms),
     )
-    given = {"initial": initial, "update": update, "mask": mask, "reference": reference}
-    extras = {name: value for name, value in given.items() if value is not None}
-    return mapped(target, field, extras, task, return_history)
+    return field, task, {name: x for name, x in extras.items() if x is not None}
+
+
+def _settings(
+    dtype: str,
+    device: str | None,
+    *,
+    max_iter: int = 300,
+    tol: float = 0.03,
+    optimizer: str = "lbfgs",
+    progress: bool | None = None,
+    callback: Callable[[int, int, float], None] | None = None,
+) -> Settings:
+    """Arguments of the search, and options."""
+    _check(max_iter=max_iter)
+    check_choice("optimizer", optimizer, ("lbfgs", "scipy", "torch"))
+    options = get_options()
+    return Settings(
+        max_iter,
+        tol,
+        optimizer,
+        dtype,
+        device or options.device,
+        options.threads,
+        options.memory,
+        progress if options.progress or progress else False,
+        callback,
+    )
 
 
 def _check(**counts: int) -> None:
@@ -206,6 +254,7 @@ def _check(**counts: int) -> None:
 
 def _precision(field: xr.DataArray, dtype: str | None) -> str:
     """Single for float32 and float16, else double."""
+    dtype = dtype or get_options().dtype
     if dtype is None:
         single = field.dtype.kind == "f" and field.dtype.itemsize < 8
         return "float32" if single else "float64"
@@ -282,10 +331,8 @@ def mapped(
     )
     if sample.chunks is not None:
         index = index.chunk({d: sample.chunksizes[d] for d in lead})
-    extra_core = [
-        [*(("realization",) if "realization" in x.dims else ()), *grid.dims]
-        for x in extras.values()
-    ]
+    stacks = ("realization", NOISE_DIM)
+    extra_core = [[*(d for d in stacks if d in x.dims), *grid.dims] for x in extras.values()]
     several = task.realizations > 1
     dtype = field.dtype if field.dtype.kind == "f" else np.dtype("float64")
     out_core = [[*(("realization",) if several else ()), *grid.dims], ["level", "iteration"]]
@@ -362,8 +409,10 @@ def _maps(given: dict[str, Array], inputs: _Inputs, task: Task) -> Maps:
     target: Any = field
     if inputs.statistics:
         target = {name: given[name] for name in inputs.statistics}
-    elif "mask" in cells:
-        target = np.where(cells["mask"][0] > 0, np.nan, field)
+    elif "source" in cells:
+        target = cells["source"][0]
+    if "mask" in cells and not inputs.statistics:
+        target = np.where(cells["mask"][0] > 0, np.nan, target)
     valid = ~np.isnan(field)
     if task.grid.shape != grid.shape:
         valid = np.ones(int(np.prod(task.grid.shape)), bool)
@@ -378,6 +427,7 @@ def _maps(given: dict[str, Array], inputs: _Inputs, task: Task) -> Maps:
         initial=cells.get("initial"),
         update=update,
         reference=cells["reference"][0] if "reference" in cells else None,
+        noise=cells.get("noise"),
     )
 
 

@@ -8,8 +8,9 @@ of the sparse matrix A and of the targets t.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,9 @@ def _joined(s0: Tensor, m: Moments, repeat: bool = False) -> Tensor:
     return torch.cat(parts, 1).double()
 
 
-def design(layout: Layout, constraint: Constraint, pairs: list[tuple[int, int]]) -> tuple[Any, int]:
+def design(
+    layout: Layout, constraint: Constraint, pairs: Sequence[tuple[int, int]]
+) -> tuple[Any, int]:
     """Matrix A of the statistics of the given pairs of fields, and their number.
 
     Of a pair (f, g) of different fields all but S0 and S1 are taken.
@@ -213,6 +216,8 @@ class StatisticsLoss:
         Vector z that is wanted, and the variances of its entries.
     reference : (cells,) tensor, optional
         A second field; its cross statistics with u are matched as well.
+    pairs : sequence of (int, int), optional
+        Whose statistics to match: 0 is the reference if there is one, the last is u.
     """
 
     def __init__(
@@ -223,12 +228,14 @@ class StatisticsLoss:
         target: Tensor,
         variance: Tensor,
         reference: Tensor | None = None,
+        pairs: Sequence[tuple[int, int]] | None = None,
     ):
         self.engine, self.domain, self.constraint = engine, domain, constraint
         self.reference = reference
         n_fields = 1 if reference is None else 2
         layout = Layout(engine.spec.J, engine.spec.L, n_fields, constraint.second_layer)
-        pairs = [(0, 0)] if reference is None else [(1, 1), (0, 1), (1, 0)]
+        if pairs is None:
+            pairs = [(0, 0)] if reference is None else [(1, 1), (0, 1), (1, 0)]
         matrix, count = design(layout, constraint, pairs)
         z, v = (x.detach().cpu().numpy() for x in (target, variance))
         usable = self._computable(layout, z) & np.isfinite(z) & np.isfinite(v)
@@ -244,6 +251,12 @@ class StatisticsLoss:
         self.matrix = Operator([matrix.tocsr()], dtype=torch.float64, device=engine.spec.device)
         wanted = matrix @ np.where(usable, z, 0)
         self.wanted = torch.as_tensor(wanted, device=engine.spec.device)
+
+    def averaging(self) -> StatisticsLoss:
+        """The same loss, of the mean of the statistics over the fields."""
+        other = copy(self)
+        other.constraint = replace(self.constraint, match="mean")
+        return other
 
     def _computable(self, layout: Layout, target: Array) -> Array:
         """Which moments have a value on the domain; and what white noise lacks to the target."""

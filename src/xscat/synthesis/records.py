@@ -87,3 +87,5 @@ class Maps:
     initial: Array | None = None
     update: Array | None = None
     reference: Array | None = None
+    noise: Array | None = None
+    """(n, cells): the statistics are those of the fields with noise added, on average."""

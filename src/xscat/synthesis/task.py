@@ -45,6 +45,11 @@ class Context:
         """Grid and parameters of this level."""
         return self.levels[self.number]
 
+    @property
+    def cells_per_cell(self) -> int:
+        """Cells of the finest level in one of this level."""
+        return (2 if self.level.grid.kind == "line" else 4) ** self.number
+
     def tensor(self, values: Array) -> Any:
         """Tensor in the precision and on the device of the fields."""
         import torch
@@ -144,6 +149,9 @@ class _Batch:
         if not isinstance(maps.target, Mapping):
             values = (maps.target - mean) / std
             self.targets = coarsened(task.target_levels, values)
+        self.noise = None
+        if maps.noise is not None:
+            self.noise = coarsened(self.levels, np.nan_to_num(maps.noise / std))
         self.reference = None
         if maps.reference is not None:
             r = maps.reference
@@ -163,11 +171,12 @@ class _Batch:
         context = Context(k, self.levels, engine, self.valid[k], self.mean, self.std)
         target, variance = self._target(k, engine)
         reference = None if self.reference is None else context.tensor(self._finite_reference(k))
-        main = StatisticsLoss(engine, domain, constraint, target, variance, reference)
-        others = [_prepared(term, context) for term in self.task.terms]
+        main: Any = StatisticsLoss(engine, domain, constraint, target, variance, reference)
+        first = main if self.noise is None else _with_noise(main, context.tensor(self.noise[k]))
+        others = [prepared(term, context) for term in self.task.terms]
 
         def loss(fields: Any) -> Any:
-            return main(fields) + sum(other(fields) for other in others)
+            return first(fields) + sum(other(fields) for other in others)
 
         def begin(coarser: Array | None) -> Array:
             guess = self._guess(k, main.noise_amplitude)
@@ -179,7 +188,7 @@ class _Batch:
                 guess = np.where(self.free[k], guess, frozen)
             return np.where(self.valid[k], guess, 0)
 
-        return Stage(loss if others else main, begin, main.power)
+        return Stage(loss if others else first, begin, main.power)
 
     def _finite_reference(self, k: int) -> Array:
         assert self.reference is not None
@@ -223,7 +232,18 @@ class _Batch:
         return z[0], variance[0]
 
 
-def _prepared(term: Any, context: Context) -> Any:
+def _with_noise(loss: Any, noise: Any) -> Any:
+    """The loss of the mean statistics of fields with noise (n, cells) added."""
+    averaged = loss.averaging()
+
+    def mean_loss(fields: Any) -> Any:
+        losses = [averaged(u + noise) for u in fields]
+        return sum(losses[1:], losses[0]) / len(losses)
+
+    return mean_loss
+
+
+def prepared(term: Any, context: Context) -> Any:
     """A term as a function of fields alone."""
     if hasattr(term, "prepare"):
         return term.prepare(context)

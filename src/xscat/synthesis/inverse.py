@@ -1,0 +1,235 @@
+"""Inverse problems: gaps, noise, mixtures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ..grids import find_grid
+from ..statistics import check_field
+from .fields import NOISE_DIM, grid_and_task, mapped
+from .harmonic import harmonic
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def inpaint(
+    da: xr.DataArray,
+    target: xr.DataArray | xr.Dataset | None = None,
+    J: int | None = None,
+    L: int = 4,
+    *,
+    update: xr.DataArray | None = None,
+    **kwargs: Any,
+) -> Any:
+    r"""Fill gaps so that the whole field has the statistics of its valid part, or given ones.
+
+    The model: values outside of the gaps are exact, and Φ of the filled field is Φ of the target.
+    The search begins with harmonic (smoothest) values in the gaps. It gives one field of many that
+    are possible.
+
+    Parameters
+    ----------
+    da : DataArray
+        Field with NaN where it is missing. All other cells stay as they are, bit for bit.
+    target : DataArray or Dataset, optional
+        A field on the same grid with the statistics wanted, or statistics. Default: *da*.
+    J, L : int
+        As in `synthesize`.
+    update : DataArray of bool, optional
+        Missing cells to fill; the others stay missing, such as land. Default: all.
+    **kwargs
+        As in `synthesize`.
+
+    Returns
+    -------
+    DataArray
+        As from `synthesize`.
+
+    Raises
+    ------
+    ValueError, GridError
+        As `synthesize`.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, xscat
+    >>> x = np.random.default_rng(0).normal(size=(32, 32)).cumsum(0).cumsum(1)
+    >>> field = xr.DataArray(x, dims=("y", "x"))
+    >>> gappy = field.where((field.y < 10) | (field.y > 13))
+    >>> filled = gappy.scat.inpaint(J=2, boundary="periodic", seed=1, max_iter=5)
+    >>> bool(filled.notnull().all()), bool((filled == field)[:10].all())
+    (True, True)
+    """
+    check_field(da)
+    gaps = da.isnull() if update is None else da.isnull() & update
+    grid = find_grid(da, kwargs.get("dim"))
+    smooth = xr.apply_ufunc(
+        _harmonic,
+        da,
+        gaps,
+        kwargs={"grid": grid},
+        input_core_dims=[list(grid.dims)] * 2,
+        output_core_dims=[list(grid.dims)],
+        vectorize=True,
+        dask="parallelized",
+        output_dtypes=[np.float64],
+    )
+    source = target if isinstance(target, xr.Dataset) else da
+    like: dict[str, Any] = {"like": da} if isinstance(target, xr.Dataset) else {}
+    history = kwargs.pop("return_history", False)
+    field, task, extras = grid_and_task(source, J, L, **like, **kwargs)
+    extras = {"initial": smooth} | extras | {"update": gaps}
+    if isinstance(target, xr.DataArray):
+        extras["source"] = target
+    return mapped(source, field, extras, task, history)
+
+
+def _harmonic(values: Array, gaps: Array, grid: Any) -> Array:
+    shape = values.shape
+    cells = grid.arrange(np.asarray(values, float).reshape(-1, *shape))[0]
+    update = grid.arrange(gaps.reshape(-1, *shape))[0]
+    return grid.restore(harmonic(cells, grid, update)[None])[0]
+
+
+def denoise(
+    da: xr.DataArray,
+    noise: xr.DataArray | float,
+    J: int | None = None,
+    L: int = 4,
+    *,
+    dim: Any = None,
+    noise_dim: str | None = None,
+    seed: int | None = None,
+    **kwargs: Any,
+) -> Any:
+    r"""Find the field which, with noise added, has the statistics of a noisy field.
+
+    The model: ``da = s + n``. The result u is such that the mean over realizations n_i of the noise
+    of :math:`\Phi(u + n_i)` is :math:`\Phi(da)`, found from *da* as the start. Its statistics are
+    those of s; its values are close to s only where the signal stands out.
+
+    Parameters
+    ----------
+    da : DataArray
+        Signal and noise.
+    noise : DataArray or float
+        Realizations of the noise along one dimension that *da* has not, on the same grid; or the
+        standard deviation of white noise, of which ten realizations are drawn.
+    J, L : int
+        As in `synthesize`.
+    dim : str or (str, str), optional
+        Dimension(s) of a line or plane.
+    noise_dim : str, optional
+        Dimension of the realizations, if it cannot be guessed.
+    seed : int, optional
+        Seed of white noise.
+    **kwargs
+        As in `synthesize`.
+
+    Returns
+    -------
+    DataArray
+        As from `synthesize`.
+
+    Raises
+    ------
+    ValueError
+        If the noise has no dimension of realizations, or several that may be it.
+
+    References
+    ----------
+    Regaldo-Saint Blancard, Allys, Boulanger, Levrier & Jeffrey 2021, *A new approach for the
+    statistical denoising of Planck interstellar dust polarization data*, A&A 649, L18.
+    Delouis, Allys, Gauvrit & Boulanger 2022, *Non-Gaussian modelling and statistical denoising of
+    Planck dust polarisation full-sky maps using scattering transforms*, A&A 668, A122.
+    """
+    check_field(da)
+    seed = int(np.random.default_rng().integers(2**32)) if seed is None else seed
+    if not isinstance(noise, xr.DataArray):
+        draws = np.random.default_rng([seed, 2]).standard_normal((10, *da.shape)) * noise
+        noise = xr.DataArray(draws, dims=(NOISE_DIM, *da.dims), coords=da.coords)
+    else:
+        extra = [d for d in noise.dims if d not in da.dims] if noise_dim is None else [noise_dim]
+        if len(extra) != 1:
+            raise ValueError(
+                f"the noise has the dimensions {noise.dims}: it needs one more than the field, of "
+                "realizations; name it by noise_dim="
+            )
+        noise = noise.rename({extra[0]: NOISE_DIM}).drop_vars(NOISE_DIM, errors="ignore")
+    history = kwargs.pop("return_history", False)
+    field, task, extras = grid_and_task(da, J, L, dim=dim, seed=seed, **kwargs)
+    extras = {"initial": da} | extras | {"noise": noise}
+    return mapped(da, field, extras, task, history)
+
+
+def separate(
+    mixture: xr.DataArray,
+    components: Mapping[str, Any],
+    J: int | None = None,
+    L: int = 4,
+    *,
+    sigma: float | xr.DataArray | None = None,
+    uncorrelated: bool = True,
+    **kwargs: Any,
+) -> xr.Dataset:
+    r"""Separate a sum of components by their statistics.
+
+    The model: ``mixture = sum of components + noise``. Each component has the statistics of its
+    target, or fulfills other terms; cross statistics between components are zero.
+
+    Parameters
+    ----------
+    mixture : DataArray
+        One map.
+    components : mapping
+        For each component a field with its statistics, or a term or list of terms
+        (`xscat.terms`). Targets stand for the component's mean and variance, too.
+    J, L : int
+        As in `synthesize`.
+    sigma : float or DataArray, optional
+        Standard deviation of white noise in the mixture. Without it the sum of the components is
+        the mixture exactly, as the last is what the others leave.
+    uncorrelated : bool, default True
+        Ask that the cross statistics between components be zero.
+    **kwargs
+        ``steps``, ``max_iter``, ``tol``, ``boundary``, ... as in `synthesize`.
+
+    Returns
+    -------
+    Dataset
+        The components by name, on the grid of the mixture.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two components, or the mixture is not one map.
+    """
+    from .mixture import solve_mixture
+
+    check_field(mixture)
+    if len(components) < 2:
+        raise ValueError(f"components={list(components)}: a mixture has at least two")
+    grid = find_grid(mixture, kwargs.get("dim"))
+    if set(mixture.dims) != set(grid.dims):
+        others = [d for d in mixture.dims if d not in grid.dims]
+        raise ValueError(f"separate() takes one map: select one along {others}")
+    _, task, extras = grid_and_task(mixture, J, L, **kwargs)
+    if extras:
+        raise ValueError(f"{', '.join(extras)}: not for separate(), use terms of the components")
+    fields, outcomes = solve_mixture(mixture, components, task, sigma, uncorrelated)
+    result = xr.Dataset(
+        {
+            name: mixture.copy(data=field.astype(mixture.dtype))
+            for name, field in zip(components, fields, strict=True)
+        }
+    )
+    result.attrs = {
+        "final_loss": [o.best for o in outcomes],
+        "iterations": [len(o.history) - 1 for o in outcomes],
+        "stopped": [o.reason for o in outcomes],
+    }
+    return result

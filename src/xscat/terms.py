@@ -1,0 +1,295 @@
+"""Further losses for `xscat.synthesize`.
+
+A term is any callable ``term(fields, context)`` that returns a scalar tensor. ``fields`` are the
+standardized fields (realization, cells) of one level of resolution, in the order of the engine;
+``context`` tells the level, the engine and the standardization, and brings labelled arrays to the
+level (see `xscat.synthesis.task.Context`). A term with a method ``prepare(context)`` is asked once
+a level for a function of the fields alone. The terms here have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import xarray as xr
+
+from .parameters import STATISTICS
+
+__all__ = ["Cross", "Histogram", "Noise", "Pixels", "PowerSpectrum", "Statistics", "Term"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Loss = Callable[[Any], Any]
+
+
+class Term(Protocol):
+    """What a term offers."""
+
+    def __call__(self, fields: Any, context: Any) -> Any:
+        """Scalar tensor from fields (realization, cells)."""
+        ...
+
+
+class _Prepared:
+    """A term that is prepared once a level."""
+
+    weight: float
+
+    def prepare(self, context: Any) -> Loss:
+        """The term as a function of fields (realization, cells) on one level."""
+        raise TypeError(f"{type(self).__name__} must define prepare()")
+
+    def __call__(self, fields: Any, context: Any) -> Any:
+        return self.prepare(context)(fields)
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics(_Prepared):
+    """Mean of |Φ(u) - Φ(target)|² / σ² over the statistics of a target field.
+
+    Parameters
+    ----------
+    target : DataArray
+        A field on the grid of the synthesis; missing cells do not count.
+    statistics : sequence of str
+        Which of S0..S4.
+    weight : float, default 1
+        Factor of the loss.
+    reduction : {None, "iso_mean", "fft_ang"}
+        Compare reduced statistics; *nharm* as in `xscat.fft_ang`.
+    use_variance : bool, default True
+        Divide by the error bars.
+    """
+
+    target: xr.DataArray
+    statistics: Sequence[str] = STATISTICS
+    weight: float = 1.0
+    reduction: str | None = None
+    nharm: int = 1
+    use_variance: bool = True
+
+    def prepare(self, context: Any) -> Loss:
+        return _weighted(self.weight, _loss(self, context, context.field(self.target)[0]))
+
+
+@dataclass(frozen=True, eq=False)
+class Cross(_Prepared):
+    """Cross statistics of a template with the field, to be those with a target.
+
+    Parameters
+    ----------
+    template : DataArray
+        A second field on the same grid, standardized by itself.
+    target : DataArray, optional
+        Match the cross statistics of the template with it. Default: they shall be zero, in units of
+        their error bars for unrelated fields.
+    statistics : sequence of str
+        Which of S2, S3, S4.
+    weight : float, default 1
+        Factor of the loss.
+    """
+
+    template: xr.DataArray
+    target: xr.DataArray | None = None
+    statistics: Sequence[str] = ("S2", "S3", "S4")
+    weight: float = 1.0
+    reduction: str | None = None
+    nharm: int = 1
+    use_variance: bool = True
+
+    def prepare(self, context: Any) -> Loss:
+        template = context.field(self.template, standardize=False)[0]
+        template = (template - np.nanmean(template)) / np.nanstd(template)
+        target = None if self.target is None else context.field(self.target)[0]
+        return _weighted(self.weight, _loss(self, context, target, template))
+
+
+def _weighted(weight: float, loss: Loss) -> Loss:
+    return lambda fields: weight * loss(fields)
+
+
+def _loss(
+    term: Statistics | Cross,
+    context: Any,
+    target: Array | None,
+    template: Array | None = None,
+    match: str = "each",
+) -> Loss:
+    """Loss against a target (cells,), or of the cross statistics with a template."""
+    import torch
+
+    from .synthesis.objective import StatisticsLoss, make_domain, measure
+    from .synthesis.records import Constraint
+
+    names = tuple(n for n in STATISTICS if n in term.statistics)
+    constraint = Constraint(
+        names, term.reduction, term.nharm, use_variance=term.use_variance, match=match
+    )
+    engine, coverage = context.engine, context.level.parameters.min_coverage
+    unrelated = target is None
+    if target is None:
+        assert template is not None
+        rng = np.random.default_rng(0)
+        target = np.where(np.isnan(template), np.nan, rng.permutation(template))
+    valid, stack = ~np.isnan(target), [target]
+    if template is not None:
+        valid &= ~np.isnan(template)
+        stack = [template, target]
+    stacked = context.tensor(np.nan_to_num(np.stack(stack)))[None]
+    with torch.no_grad():
+        domain = make_domain(engine, valid, coverage)
+        z, variance = measure(engine, stacked, domain, constraint.second_layer, variance=True)
+    assert variance is not None
+    reference = None if template is None else stacked[0, 0]
+    wanted = torch.zeros_like(z[0]) if unrelated else z[0]
+    here = make_domain(engine, context.valid & valid, coverage)
+    pairs = ((0, 0),) if template is None else ((0, 1), (1, 0))
+    return StatisticsLoss(engine, here, constraint, wanted, variance[0], reference, pairs)
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels(_Prepared):
+    """Mean of (u - data)² / sigma² over cells: the values themselves, with an error.
+
+    Parameters
+    ----------
+    data : DataArray
+        Values on the grid of the synthesis; missing cells do not count.
+    sigma : float or DataArray
+        Standard deviation of the error, in the units of the data.
+    mask : DataArray of bool, optional
+        Cells that count.
+    weight : float, default 1
+        Factor of the loss.
+    """
+
+    data: xr.DataArray
+    sigma: float | xr.DataArray
+    mask: xr.DataArray | None = None
+    weight: float = 1.0
+
+    def prepare(self, context: Any) -> Loss:
+        import torch
+
+        data = self.data if self.mask is None else self.data.where(self.mask)
+        values = context.field(data)[0]
+        if isinstance(self.sigma, xr.DataArray):
+            sigma = context.field(self.sigma, standardize=False)[0]
+        else:
+            sigma = np.full(values.shape, self.sigma)
+        inverse = np.where(np.isnan(values) | ~(sigma > 0), 0, context.std / sigma)
+        # a mean over 4 cells (2 on a line) has an error that is smaller
+        inverse *= np.sqrt(context.cells_per_cell)
+        n: int = max(1, int(np.count_nonzero(inverse)))
+        wanted, inverse = context.tensor(np.nan_to_num(values)), context.tensor(inverse)
+
+        def loss(fields: Any) -> Any:
+            r = (fields - wanted) * inverse
+            return self.weight * torch.mean(r * r, dtype=torch.float64) * (inverse.numel() / n)
+
+        return loss
+
+
+@dataclass(frozen=True, eq=False)
+class Noise(_Prepared):
+    """Statistics of the field with noise added: mean of |<Φ(u + n)> - Φ(data)|² / σ².
+
+    Parameters
+    ----------
+    data : DataArray
+        The noisy field.
+    noise : DataArray
+        Realizations of the noise along one more dimension, on the same grid.
+    statistics : sequence of str
+        Which of S0..S4.
+    weight : float, default 1
+        Factor of the loss.
+    """
+
+    data: xr.DataArray
+    noise: xr.DataArray
+    statistics: Sequence[str] = STATISTICS
+    weight: float = 1.0
+
+    def prepare(self, context: Any) -> Loss:
+        term = Statistics(self.data, self.statistics)
+        loss = _loss(term, context, context.field(self.data)[0], match="mean")
+        noise = context.field(self.noise.transpose(..., *self.data.dims), standardize=False)
+        noise = context.tensor(np.nan_to_num(noise / context.std))
+
+        def mean_loss(fields: Any) -> Any:
+            losses = [loss(u + noise) for u in fields]
+            return self.weight * sum(losses[1:], losses[0]) / len(losses)
+
+        return mean_loss
+
+
+@dataclass(frozen=True, eq=False)
+class PowerSpectrum(_Prepared):
+    """Mean of (ln P(u) - ln P(target))² / sigma² over third-octave bins of wave numbers.
+
+    Parameters
+    ----------
+    target : DataArray
+        A field on the grid of the synthesis.
+    sigma : float, default 0.02
+        Error of ln P.
+    weight : float, default 1
+        Factor of the loss.
+    """
+
+    target: xr.DataArray
+    sigma: float = 0.02
+    weight: float = 1.0
+
+    def prepare(self, context: Any) -> Loss:
+        import torch
+
+        from .synthesis.spectrum import binned_spectrum
+
+        power = binned_spectrum(context.level, context.valid, context.tensor)
+        target = context.tensor(np.nan_to_num(context.field(self.target)))
+        wanted = power(target).log()
+        keep = torch.isfinite(wanted[0])
+
+        def loss(fields: Any) -> Any:
+            r = (power(fields).log() - wanted)[:, keep] / self.sigma
+            return self.weight * (r * r).mean()
+
+        return loss
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram(_Prepared):
+    """Mean of (q(u) - q(target))² / sigma² over all quantiles q of the values.
+
+    Parameters
+    ----------
+    target : DataArray
+        A field on the grid of the synthesis.
+    sigma : float, default 0.03
+        Error, in standard deviations of the target of the synthesis.
+    weight : float, default 1
+        Factor of the loss.
+    """
+
+    target: xr.DataArray
+    sigma: float = 0.03
+    weight: float = 1.0
+
+    def prepare(self, context: Any) -> Loss:
+        values = context.field(self.target)[0]
+        values = np.sort(values[~np.isnan(values)])
+        n_cells = int(np.count_nonzero(context.valid))
+        ranks = (np.arange(n_cells) + 0.5) / n_cells
+        wanted = np.interp(ranks, (np.arange(len(values)) + 0.5) / len(values), values)
+        quantiles, valid = context.tensor(wanted), context.valid
+
+        def loss(fields: Any) -> Any:
+            cells = fields if valid.all() else fields[:, valid]
+            r = (cells.sort(-1).values - quantiles) / self.sigma
+            return self.weight * (r * r).mean()
+
+        return loss

@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -258,7 +259,7 @@ class Flat:
         Returns None when all count alike.
         """
         field = weights.reshape(-1, *self.spec.shape).to(torch.float64)
-        if self.spec.periodic and bool((field == field[0, 0, 0]).all()):
+        if self.spec.periodic and field[0, 0, 0] > 0 and bool((field == field[0, 0, 0]).all()):
             return None
         valid = (field > 0).double()
         support = self.field_support
@@ -279,13 +280,14 @@ class Flat:
     def _erode(self, valid: Tensor, j: int, min_coverage: float, support: float = 1) -> Tensor:
         """1 where enough of the support of the wavelet of scale j lies on valid cells (R, y, x)."""
         radius = support * support_radius(self.spec.wavelet, self.spec.L) * 2**j
-        distance2 = torch.zeros((), dtype=torch.float64)
+        kind: dict[str, Any] = {"dtype": torch.float64, "device": valid.device}
+        distance2 = torch.zeros((), **kind)
         pad: list[int] = []
         for n, step in zip(self.spec.shape, self.spec.step, strict=True):
             # a closed boundary is a frame of missing cells as wide as the support
             frame = 0 if self.spec.periodic or n == 1 else math.ceil(radius / abs(step))
             pad = [frame, frame, *pad]
-            offset = torch.fft.fftfreq(n + 2 * frame, 1 / (n + 2 * frame), dtype=torch.float64)
+            offset = torch.fft.fftfreq(n + 2 * frame, 1 / (n + 2 * frame), **kind)
             distance2 = distance2[..., None] + (offset * step) ** 2
         kernel = torch.exp(-4.5 * distance2 / radius**2) * (distance2 <= radius**2)
         missing = torch.nn.functional.pad(1 - valid, pad, value=1.0)

@@ -68,10 +68,10 @@ def _align_cells(grid: HealpixGrid, other: xr.DataArray, argument: str) -> xr.Da
         position = theirs.order[position]
     position = grid.restore(position)
     (dim,) = theirs.dims
+    other = other.drop_vars([c for c, v in other.coords.items() if dim in v.dims])
     if not (theirs.size == grid.size and np.array_equal(position, np.arange(grid.size))):
         other = other.isel({dim: position})
-    coords = [c for c, v in other.coords.items() if dim in v.dims]
-    return other.drop_vars(coords).rename({dim: grid.dims[0]} if dim != grid.dims[0] else {})
+    return other.rename({dim: grid.dims[0]} if dim != grid.dims[0] else {})
 
 
 def _align_dim(da: xr.DataArray, other: xr.DataArray, dim: str, argument: str) -> xr.DataArray:

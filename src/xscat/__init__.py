@@ -5,13 +5,14 @@ Importing the package registers the ``.scat`` accessors on DataArray and Dataset
 
 from importlib.metadata import version as _version
 
-from . import tutorial
+from . import terms, tutorial
 from .accessor import DataArrayScat, DatasetScat
 from .comparison import distance, select, significant
 from .cross import cross
 from .engine.wavelets import Morlet, Wavelet
 from .ensemble import concat_realizations, covariance_of, std_over
 from .errors import GridError
+from .gaussianize import gaussianize
 from .normalization import denormalize, log, normalize
 from .options import set_options
 from .orientation import dominant_orientation
@@ -21,6 +22,7 @@ from .plot import plot, plot_residuals
 from .reductions import amplitude, fft_ang, fft_ang_sigma, iso_mean, iso_std, phase
 from .scales import interp_scales, mean_over_scales, scale_ft
 from .statistics import covariance
+from .synthesis import denoise, inpaint, separate, synthesize
 
 __version__ = _version("xscat")
 
@@ -37,6 +39,7 @@ __all__ = [
     "covariance",
     "covariance_of",
     "cross",
+    "denoise",
     "denormalize",
     "distance",
     "dominant_orientation",
@@ -45,6 +48,8 @@ __all__ = [
     "from_paths",
     "from_real",
     "from_vector",
+    "gaussianize",
+    "inpaint",
     "interp_scales",
     "iso_mean",
     "iso_std",
@@ -56,9 +61,12 @@ __all__ = [
     "plot_residuals",
     "scale_ft",
     "select",
+    "separate",
     "set_options",
     "significant",
     "std_over",
+    "synthesize",
+    "terms",
     "to_paths",
     "to_vector",
     "tutorial",

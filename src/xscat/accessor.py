@@ -13,6 +13,7 @@ from . import (
     comparison,
     cross,
     ensemble,
+    gaussianize,
     normalization,
     orientation,
     paths,
@@ -20,6 +21,7 @@ from . import (
     reductions,
     scales,
     statistics,
+    synthesis,
 )
 
 P = ParamSpec("P")
@@ -53,6 +55,11 @@ class DataArrayScat:
     dominant_orientation = _method(orientation.dominant_orientation)
     from_paths = _method(paths.from_paths)
     from_vector = _method(paths.from_vector)
+    synthesize = _method(synthesis.synthesize)
+    inpaint = _method(synthesis.inpaint)
+    denoise = _method(synthesis.denoise)
+    separate = _method(synthesis.separate)
+    gaussianize = _method(gaussianize.gaussianize)
 
 
 @xr.register_dataset_accessor("scat")
@@ -63,6 +70,7 @@ class DatasetScat:
         self._obj = obj
 
     covariance = _method(statistics.covariance)
+    synthesize = _method(synthesis.synthesize)
     iso_mean = _method(reductions.iso_mean)
     iso_std = _method(reductions.iso_std)
     fft_ang = _method(reductions.fft_ang)

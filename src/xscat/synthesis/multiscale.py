@@ -21,7 +21,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 _SMALLEST = {"healpix": 4, "plane": 8, "line": 8}
 _LEAST_SHARE = 0.5  # of a coarse cell that has to be valid
-_REFINING_ITERATIONS = 12
+_REFINING_ITERATIONS = 20
 
 
 @dataclass(frozen=True)

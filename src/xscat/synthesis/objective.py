@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from ..engine.moments import Coverage, weighted_mean
+from ..engine.moments import Coverage, column_groups, weighted_mean
 from ..engine.scattering import Moments, moments
 from ..engine.sphere import Operator
 from .records import Constraint
@@ -102,23 +102,70 @@ def measure(
     engine: Any, fields: Tensor, domain: Domain, second_layer: bool, variance: bool = False
 ) -> tuple[Tensor, Tensor | None]:
     """Vectors z (B, N), in float64, of fields (B, F, cells), and the variances of their entries."""
-    m = moments(engine, fields, domain.coverage, second_layer=second_layer, variance=variance)
-    mean, power, fourth = _field_moments(fields, domain.weights, variance)
+    m = moments(engine, fields, domain.coverage, second_layer=second_layer)
+    x, mean, power = _field_moments(fields, domain.weights)
     z = _joined(torch.stack([mean, power], -1), m)
-    if m.variance is None or fourth is None:
+    if not variance:
         return z, None
+    # short cuts give the means, to rounding, but not the variances
+    spreads = moments(
+        engine, fields, domain.coverage, second_layer=second_layer, variance=True
+    ).variance
+    assert spreads is not None
+    fourth = weighted_mean(x**4, domain.weights[None])[0]
     n = domain.weights.sum()
     spread = torch.stack([power / n, (fourth - power**2) / n], -1)
-    return z, _joined(spread, m.variance, repeat=True)
+    spread = _joined(spread, spreads, repeat=True)
+    layout = Layout(engine.spec.J, engine.spec.L, fields.shape[1], second_layer)
+    least = [least_variance(x.cpu().numpy(), layout, domain) for x in z]
+    return z, torch.maximum(spread, torch.as_tensor(np.stack(least), device=spread.device))
 
 
-def _field_moments(
-    fields: Tensor, weights: Tensor, fourth: bool
-) -> tuple[Tensor, Tensor, Tensor | None]:
+def least_variance(z: Array, layout: Layout, domain: Domain) -> Array:
+    """Variances of the entries of z (N,), were all coefficients independent and Gaussian.
+
+    That is ``<|a|²> <|b|²> / n`` for a mean of n products of a and b. Error bars from the scatter
+    within a map are not below unless only few coefficients are valid.
+    """
+    variance = np.full(layout.size, np.nan)
+    variance[layout.S0] = 0
+    n_cells = float((domain.weights > 0).sum())
+    fields = range(layout.n_fields)
+    for j in range(layout.J):
+        n, groups = _counts(domain, j, n_cells, layout)
+        modulus, pairs = z[layout.modulus[j]], layout.power[j]
+        power = np.stack([z[pairs[f, f, :, 0]] for f in fields])
+        variance[layout.modulus[j]] = (power - modulus**2).clip(0) / n
+        variance[pairs] = (power[:, None] * power)[..., None] / n
+        if not layout.gram:
+            continue
+        gram = layout.gram[j]
+        own = np.stack([np.einsum("lccp->lcp", gram[:, f, :, f])[..., 0] for f in fields], 1)
+        rows = z[own]
+        rows[:, :, 0] = power.T
+        products = rows[:, :, :, None, None] * rows[:, None, None]
+        counts = np.minimum(groups[:, None], groups)[:, None]
+        variance[gram] = (products / counts)[..., None]
+    return variance
+
+
+def _counts(domain: Domain, j: int, n_cells: float, layout: Layout) -> tuple[float, Array]:
+    """Number of valid coefficients of scale j, and of each column (C,) filtered there."""
+    columns = layout.gram[j].shape[2] if layout.gram else 1
+    if domain.coverage is None:
+        n_wavelets = max(1.0, n_cells / 4**j)
+        return n_wavelets, np.full(columns, n_wavelets)
+    rows = domain.coverage.rows[j]
+    valid = (rows * (domain.coverage.weights[j][:, None] > 0))[0].sum(-1).cpu().numpy()
+    group = column_groups(columns, 1, layout.L).numpy()
+    return max(1.0, float(valid[0])), np.maximum(1, valid[group])
+
+
+def _field_moments(fields: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Departures from the mean, mean and variance (B, F) of fields (B, F, cells)."""
     mean = weighted_mean(fields, weights[None])[0]
     x = torch.where(weights > 0, fields - mean[..., None], 0)
-    power = weighted_mean(x * x, weights[None])[0]
-    return mean, power, weighted_mean(x**4, weights[None])[0] if fourth else None
+    return x, mean, weighted_mean(x * x, weights[None])[0]
 
 
 def _joined(s0: Tensor, m: Moments, repeat: bool = False) -> Tensor:
@@ -241,8 +288,8 @@ class StatisticsLoss:
         usable = self._computable(layout, z) & np.isfinite(z) & np.isfinite(v)
         bad = np.asarray((abs(matrix) @ ~usable) > 0)
         var = (matrix * matrix) @ np.where(usable, v, 0)
-        floor = 1e-12 * ((matrix * matrix) @ np.where(usable, z**2, 0)) + np.finfo(float).tiny
-        sigma = np.sqrt(np.maximum(var, floor)) if constraint.use_variance else np.ones(len(var))
+        bad |= ~(var > 0)
+        sigma = np.sqrt(np.where(bad, 1, var)) if constraint.use_variance else np.ones(len(var))
         keep = ~bad
         if not keep.any():
             raise ValueError("no statistic of the target is finite: there are too few valid cells")

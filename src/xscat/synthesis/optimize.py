@@ -13,7 +13,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Tensor = torch.Tensor
 Loss = Callable[[Tensor], Tensor]
 
-_MEMORY = 20  # pairs of steps and gradients that L-BFGS remembers
+_PAIRS = (10, 40)  # of steps and gradients that L-BFGS remembers, at least and at most
+_PAIR_VALUES = 2**19  # numbers in the steps it remembers, if that is between the two
 _STALL = 20  # evaluations at most in one line search
 
 
@@ -135,6 +136,12 @@ def minimize(search: Search, max_iter: int, optimizer: str = "lbfgs") -> Outcome
     return outcome
 
 
+def _memory(x: Tensor) -> int:
+    """Number of pairs to remember: many speed up the search, but not that of large fields."""
+    least, most = _PAIRS
+    return max(least, min(most, _PAIR_VALUES // x.numel()))
+
+
 def _scipy(search: Search, x: Tensor, max_iter: int) -> Tensor:
     from scipy.optimize import minimize as scipy_minimize
 
@@ -142,7 +149,7 @@ def _scipy(search: Search, x: Tensor, max_iter: int) -> Tensor:
         loss, gradient = search.evaluate(torch.as_tensor(values, dtype=x.dtype))
         return loss, gradient.double().numpy()
 
-    options = {"maxiter": max_iter, "maxfun": 10 * max_iter + 20, "maxcor": _MEMORY}
+    options = {"maxiter": max_iter, "maxfun": 10 * max_iter + 20, "maxcor": _memory(x)}
     result = scipy_minimize(
         function,
         x.double().numpy(),
@@ -160,7 +167,7 @@ def _torch(search: Search, x: Tensor, max_iter: int) -> Tensor:
         [x],
         max_iter=1,
         max_eval=_STALL,
-        history_size=_MEMORY,
+        history_size=_memory(x),
         tolerance_grad=0,
         tolerance_change=0,
         line_search_fn="strong_wolfe",

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..gaussianize import Gaussianization
 from .multiscale import Level, coarsened
-from .objective import Layout, StatisticsLoss, make_domain, measure
+from .objective import Domain, Layout, StatisticsLoss, least_variance, make_domain, measure
 from .records import Maps, Task
 from .solve import Solution, Stage, engine_of, solve
 
@@ -169,7 +169,7 @@ class _Batch:
         constraint = self.task.constraint
         domain = make_domain(engine, self.valid[k], self.task.parameters.min_coverage)
         context = Context(k, self.levels, engine, self.valid[k], self.mean, self.std)
-        target, variance = self._target(k, engine)
+        target, variance = self._target(k, engine, domain)
         reference = None if self.reference is None else context.tensor(self._finite_reference(k))
         main: Any = StatisticsLoss(engine, domain, constraint, target, variance, reference)
         first = main if self.noise is None else _with_noise(main, context.tensor(self.noise[k]))
@@ -207,14 +207,14 @@ class _Batch:
             ]
         )
 
-    def _target(self, k: int, engine: Any) -> tuple[Any, Any]:
+    def _target(self, k: int, engine: Any, domain: Domain) -> tuple[Any, Any]:
         """Vector z of the target at a level and the variances of its entries."""
         import torch
 
         second = self.task.constraint.second_layer
         if self.targets is None:
             assert isinstance(self.maps.target, Mapping)
-            return from_statistics(self.maps.target, k, engine, second, self.std)
+            return from_statistics(self.maps.target, k, engine, domain, second, self.std)
         settings, level = self.task.settings, self.task.target_levels[k]
         engine = engine_of(level, settings)
         target = self.targets[k]
@@ -223,7 +223,7 @@ class _Batch:
         if self.reference is not None:
             fields = [self._finite_reference(k), *fields]
             valid &= ~np.isnan(self.reference[k])
-        domain = make_domain(engine, valid, self.task.parameters.min_coverage)
+        domain = make_domain(engine, valid, level.parameters.min_coverage)
         stacked = torch.as_tensor(np.stack(fields)[None], dtype=engine.spec.dtype)
         with torch.no_grad():
             stacked = stacked.to(engine.spec.device)
@@ -251,7 +251,12 @@ def prepared(term: Any, context: Context) -> Any:
 
 
 def from_statistics(
-    statistics: Mapping[str, Array], k: int, engine: Any, second_layer: bool, std: float
+    statistics: Mapping[str, Array],
+    k: int,
+    engine: Any,
+    domain: Domain,
+    second_layer: bool,
+    std: float,
 ) -> tuple[Any, Any]:
     """Vector z at a level, and variances, from arrays of statistics without leading dimensions.
 
@@ -271,10 +276,8 @@ def from_statistics(
             array = np.asarray(statistics[name + suffix])
             array = array / std ** (1 if name == "S1" else 2)
             _place(values, layout, name, _by_orientation(array, name, L), k)
-    given = np.isfinite(variance)
-    variance[given] = variance[given] ** 2
-    if not given.any():
-        variance = _gaussian_variance(z, layout, engine)
+    least = least_variance(z, layout, domain)
+    variance = np.where(np.isnan(variance), least, np.maximum(variance**2, least))
     variance[layout.S0[0]] = 1 / engine.n_cells, 2 / engine.n_cells
     device = engine.spec.device
     return torch.as_tensor(z, device=device), torch.as_tensor(variance, device=device)
@@ -303,20 +306,3 @@ def _place(z: Array, layout: Layout, name: str, array: Array, k: int) -> None:
         else:
             j1, j2 = np.triu_indices(j + 1)
             z[layout._outer("S4", j, 0, 0)] = parts(array[k + j1, k + j2, k + j])
-
-
-def _gaussian_variance(z: Array, layout: Layout, engine: Any) -> Array:
-    """Variances of means of products, were their factors Gaussian."""
-    variance = np.full(layout.size, np.nan)
-    for j in range(layout.J):
-        n = max(1.0, engine.n_cells / 4**j)
-        power = z[layout.power[j][0, 0, :, 0]]
-        variance[layout.power[j][0, 0, :, 0]] = power**2 / n
-        variance[layout.modulus[j][0]] = np.maximum(power - z[layout.modulus[j][0]] ** 2, 0) / n
-        if layout.gram:
-            diagonal = np.einsum("lccp->lcp", layout.gram[j][:, 0, :, 0])[..., 0]
-            rows = z[diagonal]
-            rows[:, 0] = power
-            products = rows[:, :, None] * rows[:, None] / n
-            variance[layout.gram[j][:, 0, :, 0]] = products[..., None]
-    return variance

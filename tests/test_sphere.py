@@ -94,7 +94,8 @@ def test_stencils_are_morlet_wavelets_in_the_tangent_plane():
     g = np.where(around < 0, 0, np.exp(-(east**2 + north**2) / (2 * 0.8**2)))
     g /= g.sum(-1, keepdims=True)
     for l in range(4):
-        along = east * np.cos(np.pi * l / 4) + north * np.sin(np.pi * l / 4)
+        # a convolution: the wavelet around the neighbor, at the central cell
+        along = -(east * np.cos(np.pi * l / 4) + north * np.sin(np.pi * l / 4))
         wave = g * np.exp(0.75j * np.pi * along)
         expected = wave - g * wave.sum(-1, keepdims=True)
         np.testing.assert_allclose(psi[l], expected, atol=1e-13)

@@ -162,6 +162,8 @@ def covariance(
     field, stacked = spin_components(da, spin, component, convention)
     one = field if stacked is None else field.isel({stacked: 0}, drop=True)
     grid = framed(one, find_grid(one, dim), frame)
+    if spin and not isinstance(frame, str) and grid.kind == "plane":
+        raise GridError("spin fields on a plane have no local frame: leave out frame=")
     kind = "auto" if not spin else "pairs" if cross_modes else "modes"
     plan, weights, regions = prepare(
         kind,

@@ -104,13 +104,14 @@ class SpinFit:
         kx, ky = k[:, None], k[None, :]
         wave, envelope = self.wavelet.fourier(kx, ky, self.L)
         wave0, envelope0 = self.wavelet.fourier(np.zeros(1), np.zeros(1), self.L)
-        # weights are correlated with the map, so they answer to a wave vector k as psi to -k
+        # the spectra are real or imaginary: psi(-u), which a convolution puts on neighbors, is
+        # their conjugate, and the factor of spin 1 is turned with it
         unit = -1j if self.spin == 1 else 1
         spectrum = unit * (wave - wave0 / envelope0 * envelope) * _prior(np.hypot(kx, ky))
         angle = self.spin * np.arctan2(ky, kx)
         result = []
         for part in (np.cos(angle), np.sin(angle)):
-            target = np.fft.fftshift(np.fft.ifft2(spectrum * part)) / _STEP**2
+            target = np.fft.fftshift(np.fft.ifft2(spectrum * part)).conj() / _STEP**2
             result += [spline_filter(target.real, 5), spline_filter(target.imag, 5)]
         return result
 

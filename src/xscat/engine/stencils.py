@@ -73,12 +73,13 @@ def wavelet_stencils(
     """Complex weights (L, n, K) of the wavelets of all orientations on the neighbors of n cells.
 
     *frame* is the angle in radians, counter-clockwise from east, from which orientations count.
-    The envelope has unit sum and the wavelet zero sum on each neighborhood.
+    The envelope has unit sum and the wavelet zero sum on each neighborhood. A convolution weights
+    a neighbor by the wavelet at the position of the central cell as the neighbor sees it.
     """
     missing = neighbors < 0
     stencils = np.empty((L, *neighbors.shape), dtype=complex)
     for l, angle in enumerate(orientations(L)):
-        along, across = turn(east, north, np.asarray(angle + frame)[..., None])
+        along, across = turn(-east, -north, np.asarray(angle + frame)[..., None])
         wave, envelope = wavelet.values(along, across, L)
         wave[missing], envelope[missing] = 0, 0
         norm = envelope.sum(-1, keepdims=True)

@@ -44,7 +44,9 @@ class _RegularGrid:
         sizes = [n * abs(s) / self.step for n, s in zip(self.shape, self.spacing, strict=True)]
         if parameters.boundary == "periodic":
             return int(math.log2(min(sizes))) - 1
-        radius = layers * support_radius(parameters.wavelet, parameters.L)
+        # the modes of a spin field need half as much again in the first layer
+        layers_wide = layers + 0.5 * bool(parameters.spin)
+        radius = layers_wide * support_radius(parameters.wavelet, parameters.L)
         return math.ceil(math.log2(min(sizes) / (2 * radius)))
 
     def wavelength(self, parameters: Parameters, j: int) -> float:

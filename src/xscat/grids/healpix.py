@@ -67,7 +67,7 @@ class HealpixGrid:
     def largest_J(self, parameters: Parameters, layers: int) -> int:
         from healpix_geo import nested
 
-        reach = layers * parameters.wavelet.radius
+        reach = layers * parameters.wavelet.radius + bool(parameters.spin)
         for J in range(self.level - 1, 0, -1):
             level = self.level - J + 1
             if self.cells is None:

@@ -84,8 +84,8 @@ class Operator:
 
     def _to_torch(self, matrix: Any) -> Tensor:
         return torch.sparse_csr_tensor(
-            torch.as_tensor(matrix.indptr.astype(np.int32)),
-            torch.as_tensor(matrix.indices.astype(np.int32)),
+            torch.as_tensor(matrix.indptr.astype(np.int32, copy=False)),
+            torch.as_tensor(matrix.indices.astype(np.int32, copy=False)),
             torch.as_tensor(matrix.data, dtype=self.dtype),
             matrix.shape,
             device=self.device,
@@ -100,7 +100,7 @@ class Operator:
     @property
     def nbytes(self) -> int:
         """Memory of the matrices."""
-        return sum(m.data.nbytes + m.indices.nbytes for m in self._scipy)
+        return self._scipy[0].indices.nbytes + sum(m.data.nbytes for m in self._scipy)
 
     def __call__(self, x: Tensor, channels: slice = slice(None)) -> Tensor:
         """Apply the matrices *channels* to x (n_in, ...): (C, n_out, ...)."""
@@ -166,20 +166,30 @@ class Level:
         """Nested numbers of the cells whose stencils are stored."""
         self.n_cells = self.copies * len(self.centers)
 
-    def _find(self, neighbors: Array) -> tuple[Array, Array | None]:
-        """Rows of the input (and rows of its halo) that hold cells; -1 for those not in the map."""
+    def _positions(self, neighbors: Array) -> Array:
+        """Rows of the input that hold cells, -1 for cells that are not in the map.
+
+        With four copies to a stencil: 4 times the row of the cell turned into the first face of its
+        ring, plus the number of turns.
+        """
         if self.cells is not None:
             rows = np.searchsorted(self.cells, neighbors).clip(max=len(self.cells) - 1)
-            return np.where(self.cells[rows] == neighbors, rows, -1), None
+            return np.where(self.cells[rows] == neighbors, rows, -1)
         if self.copies == 1:
-            return neighbors, None
+            return neighbors
         face, pixel = np.divmod(neighbors, 4**self.level)
         ring, turns = np.divmod(face, 4)
-        rows = np.where(neighbors < 0, -1, ring * 4**self.level + pixel)
-        across = (turns > 0) & (neighbors >= 0)
-        foreign, inverse = np.unique(4 * rows[across] + turns[across], return_inverse=True)
-        rows[across] = len(self.centers) + inverse
-        own, turned = np.divmod(foreign, 4)
+        return np.where(neighbors < 0, -1, 4 * (ring * 4**self.level + pixel) + turns)
+
+    def _with_halo(self, positions: Array) -> tuple[Array, Array | None]:
+        """Rows of the input followed by its halo, and the rows that are the halo."""
+        if self.copies == 1:
+            return positions, None
+        across = (positions & 3 > 0) & (positions >= 0)
+        rows = np.where(positions < 0, -1, positions >> 2)
+        foreign = np.unique(positions[across])
+        rows[across] = len(self.centers) + np.searchsorted(foreign, positions[across])
+        own, turned = np.divmod(foreign.astype(np.int64), 4)
         return rows, (4 * own[:, None] + (turned[:, None] + np.arange(4)) % 4).ravel()
 
     def _angles(self, centers: Array) -> Array | float:
@@ -196,21 +206,28 @@ class Level:
     ) -> tuple[list[Any], Array | None]:
         """CSR matrices of weights(neighbors, east, north, centers) → (C, n, K), and the halo."""
         centers = self.centers if centers is None else centers
-        neighbors, values = [], []
-        for part in np.array_split(centers, max(1, len(centers) // 2**16)):
-            around, east, north = neighborhood(part, self.level, radius)
-            neighbors.append(around)
-            values.append(weights(around, east, north, part))
-        rows, halo = self._find(np.concatenate(neighbors))
+        size = (2 * radius + 1) ** 2
+        positions = np.empty((len(centers), size), np.int32)
+        values = np.empty((0, *positions.shape))
+        for start in range(0, len(centers), 2**16):
+            part = slice(start, min(start + 2**16, len(centers)))
+            around, east, north = neighborhood(centers[part], self.level, radius)
+            block = weights(around, east, north, centers[part])
+            if not len(values):
+                values = np.empty((len(block), *positions.shape), block.dtype)
+            positions[part] = self._positions(around)
+            values[:, part] = np.where(positions[part] < 0, 0, block)
+        rows, halo = self._with_halo(positions)
         n_columns = len(self.centers) + (0 if halo is None else len(halo) // self.copies)
-        keep = rows >= 0
-        pointer, columns = (
-            np.r_[0, keep.sum(1).cumsum()].astype(np.int32),
-            rows[keep].astype(np.int32),
-        )
-        shape = (len(rows), n_columns)
-        stacked = np.concatenate(values, 1)
-        return [sparse.csr_array((v[keep], columns, pointer), shape) for v in stacked], halo
+        # absent cells have weight 0 in the first column: all rows are then of one length
+        columns = rows.clip(min=0).ravel()
+        pointer = np.arange(0, len(columns) + 1, size, dtype=np.int32)
+        shape = (len(centers), n_columns)
+        return [sparse.csr_array((v.ravel(), columns, pointer), shape) for v in values], halo
+
+    @property
+    def _precision(self) -> type[np.floating[Any]]:
+        return np.float32 if self.spec.dtype == torch.float32 else np.float64
 
     def _operator(
         self, matrices: list[Any], halo: Array | None, dtype: torch.dtype | None = None
@@ -230,8 +247,8 @@ class Level:
         def weights(around: Array, east: Array, north: Array, centers: Array) -> Array:
             angles = self._angles(centers)
             psi = wavelet_stencils(around, east, north, angles, self.spec.wavelet, self.spec.L)
-            precision = np.float32 if self.spec.dtype == torch.float32 else np.float64
-            return np.stack([psi.real, psi.imag], 1).reshape(-1, *around.shape).astype(precision)
+            parts = np.stack([psi.real, psi.imag], 1).reshape(-1, *around.shape)
+            return parts.astype(self._precision)
 
         return self._operator(*self._matrices(self.spec.wavelet.radius, weights))
 
@@ -274,14 +291,15 @@ class Level:
     def mean_of_siblings(self) -> Any:
         """Matrix of the means of four siblings."""
         n = len(self.siblings) // 4
-        return sparse.csr_array((np.full(4 * n, 0.25), np.arange(4 * n), 4 * np.arange(n + 1)))
+        quarter = np.full(4 * n, 0.25, self._precision)
+        return sparse.csr_array((quarter, np.arange(4 * n), 4 * np.arange(n + 1)))
 
     @cached_property
     def coarsening(self) -> tuple[Any, Array | None]:
         """Matrix of Gaussian smoothing followed by the mean of the four children, and its halo."""
 
         def weights(around: Array, east: Array, north: Array, centers: Array) -> Array:
-            return smoothing_stencils(around, east, north)[None]
+            return smoothing_stencils(around, east, north)[None].astype(self._precision)
 
         (smoothing,), halo = self._matrices(SMOOTHING_RADIUS, weights, self.siblings)
         return (self.mean_of_siblings @ smoothing).tocsr(), halo

@@ -69,6 +69,15 @@ def test_only_what_is_defined_is_kept(cross, triples):
         assert np.isnan(path.angle_l3) == (name != "S4")
 
 
+def test_paths_come_in_one_order_whatever_that_of_the_variables():
+    ds = direct.random_statistics(std=True)
+    other = ds[list(ds.data_vars)[::-1]]
+    for convert in (to_paths, to_vector):
+        xr.testing.assert_identical(convert(ds).drop_attrs(), convert(other).drop_attrs())
+    names = list(dict.fromkeys(to_vector(ds).statistic.values))
+    assert names == ["S0", "S1", "S2", "S3", "S4"]
+
+
 def test_ratios_that_cannot_be_are_no_paths():
     paths = to_paths(mean_over_scales(direct.random_statistics(J=3, L=2)))
     assert paths.notnull().all()
@@ -119,6 +128,16 @@ def test_part_of_the_statistics():
         from_paths(paths.drop_attrs())
     with pytest.raises(ValueError, match="no variable"):
         to_paths(ds[[]])
+
+
+def test_types_come_back():
+    ds = direct.random_statistics(std=True)
+    mixed = ds.assign(S1=ds.S1.astype(np.float32))
+    mask = ds.notnull()
+    for each in (mixed, mask):
+        back = from_paths(to_paths(each))
+        xr.testing.assert_identical(back, each)
+        assert back.dtypes == each.dtypes
 
 
 def test_leading_dimensions_added_later():

@@ -60,8 +60,11 @@ def test_cross_has_both_orders_of_the_inner_scales():
     np.testing.assert_allclose(out.S4.sel(dj12=-2, dj13=0), ds.S4.isel(j1=2, j2=0, j3=2))
     np.testing.assert_allclose(out.S3P.sel(dj12=1), diagonal(ds.S3P, 1).mean(0))
     assert out.S3.sel(dj12=[-2, -1]).isnull().all()
+    assert out.S4.where(out.dj12 > out.dj13).isnull().all()
+    ds = direct.random_statistics(J=4, L=2, cross=True)
     ft = scale_ft(ds)
     expected = scipy.fft.dct(diagonal(ds.S4, -1, 1).real, norm="ortho", axis=0)
+    assert len(expected) == 2
     found = ft.S4.sel(dj12=-1, dj13=1).real
     np.testing.assert_allclose(found[: len(expected)], expected, atol=1e-12)
     assert found[len(expected) :].isnull().all()

@@ -195,7 +195,7 @@ def from_vector(vector: xr.DataArray) -> xr.Dataset:
         place = np.full(paths.sizes["path"], -1)
         place[has_imag] = np.arange(len(has_imag))
         bare = imag.drop_vars([n for n, c in imag.coords.items() if "path" in c.dims])
-        full = bare.isel(path=place.clip(0)).where(xr.DataArray(place >= 0, dims="path"), 0)
+        full = bare.isel(path=place.clip(0)).where(xr.DataArray(place >= 0, dims="path"))
         paths = _complex(paths, full).assign_attrs(vector.attrs)
     return from_paths(paths)
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 import xscat
 from brute_force import morlets, statistics
 from helpers import assert_same, plane, relabel, texture
-from xscat.engine.resample import to_cells
 
 SHAPES = [(32, 32), (27, 36), (24, 45), (33, 31), (50, 26)]
 shapes = st.sampled_from(SHAPES)
@@ -113,34 +111,6 @@ def test_mirror_and_quarter_turns_with_holes(shape, boundary):
     assert_same(stats(np.fliplr(da)), relabel(here, 4 - l))
     assert_same(stats(np.flipud(da)), relabel(here, -l))
     assert_same(stats(np.rot90(da, -1)), relabel(here, l + 2))
-
-
-@pytest.mark.parametrize(
-    ("shape", "grid"),
-    [((12, 15), (12, 15)), ((12, 15), (7, 9)), ((9, 8), (8, 5)), ((1, 20), (1, 12))],
-)
-@pytest.mark.parametrize("halves", [(10, 10), (3, 2), (1, 4)])
-def test_values_between_the_cells_are_those_of_the_waves(shape, grid, halves):
-    """A field with few waves, at the centered points of a coarser grid, one wave at a time."""
-    (ny, nx), (gy, gx) = shape, grid
-    half_y, half_x = min(halves[0], ny // 2), min(halves[1], nx // 2)
-    spectrum = np.fft.rfft2(np.random.default_rng(0).normal(size=shape))
-    rows = np.arange(ny) if half_y == ny // 2 else np.r_[: half_y + 1, -half_y:0]
-    block = spectrum[rows, : half_x + 1]
-    y = (np.arange(gy) + 0.5) * ny / gy - 0.5
-    x = (np.arange(gx) + 0.5) * nx / gx - 0.5
-    expected = np.zeros(grid)
-    for i, ky in enumerate(np.where(2 * rows > ny, rows - ny, rows)):
-        for kx in range(half_x + 1):
-            both = 1 if kx == 0 or 2 * kx == nx else 2
-            # the Nyquist wave is half one way and half the other
-            ways = [ky, -ky] if 2 * abs(ky) == ny else [ky]
-            for k in ways:
-                phase = 2 * np.pi * (k * y[:, None] / ny + kx * x / nx)
-                wave = np.exp(1j * phase) * block[i, kx] / len(ways)
-                expected += both * wave.real / (ny * nx)
-    result = to_cells(torch.as_tensor(block), shape, grid)
-    np.testing.assert_allclose(result, expected, atol=1e-13)
 
 
 @given(shapes, st.sampled_from([2, 4]))

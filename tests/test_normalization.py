@@ -7,6 +7,7 @@ import xarray as xr
 import direct
 from xscat.normalization import denormalize, log, normalize
 from xscat.reductions import fft_ang, iso_mean
+from xscat.statistics import covariance
 
 
 def by_loops(s3, s4, power):
@@ -214,3 +215,11 @@ def test_log():
         log(direct.random_statistics(cross=True))
     with pytest.raises(ValueError, match="before fft_ang"):
         log(fft_ang(ds))
+
+
+@pytest.mark.parametrize("selection", [{"j1": 0}, {"l2": 1}])
+def test_normalize_wants_all_scales_and_orientations(selection):
+    field = xr.DataArray(np.random.default_rng(0).normal(size=(32, 32)), dims=("y", "x"))
+    stats = covariance(field, J=2, boundary="periodic").isel(selection)
+    with pytest.raises(ValueError, match="select after it"):
+        normalize(stats)

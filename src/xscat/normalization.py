@@ -197,6 +197,12 @@ def _check_not_reduced(ds: xr.Dataset, who: str) -> None:
             f"{who} needs the statistics before {ds.attrs['reduction']}: "
             "write stats.scat.normalize().scat.iso_mean(), in this order"
         )
+    chosen = [d for d in (*SCALES, *ORIENTATIONS) if d in ds.coords and ds[d].ndim == 0]
+    if chosen:
+        raise ValueError(
+            f"{who} needs all scales and orientations, but {', '.join(chosen)} is selected already: "
+            f"select after it, e.g. stats.scat.{who}().isel({chosen[0]}=...)"
+        )
 
 
 def _factors(ds: xr.Dataset, by: str, reference: xr.Dataset | None) -> dict[str, xr.DataArray]:

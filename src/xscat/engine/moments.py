@@ -178,12 +178,13 @@ def _ratio_of_blocks(total: Tensor, weight: Tensor, dim: int) -> tuple[Tensor, T
     """Sum of totals over sum of weights along the blocks, and its variance.
 
     The variance is that of a ratio estimator: ``n / (n - 1) sum |total - mean weight|² / (sum
-    weight)²``, n blocks of nonzero weight.
+    weight)²``, n blocks of nonzero weight; NaN where there is only one.
     """
     mean = _ratio(total.sum(dim), weight.sum(dim))
     n = (weight > 0).sum(dim)
     residual = abs2(total - mean.unsqueeze(dim) * weight).sum(dim)
-    return mean, _ratio(residual * n / (n - 1).clamp_min(1), weight.sum(dim) ** 2)
+    known = weight.sum(dim) ** 2 * (n > 1)
+    return mean, _ratio(residual * n / (n - 1).clamp_min(1), known)
 
 
 def border_loss(radius: float) -> float:

@@ -201,7 +201,8 @@ class Noise(_Prepared):
     data : DataArray
         The noisy field.
     noise : DataArray
-        Realizations of the noise along one more dimension, on the same grid.
+        Realizations of the noise along one more dimension, on the same grid. Each is used with
+        both signs.
     statistics : sequence of str
         Which of S0..S4.
     weight : float, default 1
@@ -217,7 +218,7 @@ class Noise(_Prepared):
         term = Statistics(self.data, self.statistics)
         loss = _loss(term, context, context.field(self.data)[0], match="mean")
         noise = context.field(self.noise.transpose(..., *self.data.dims), standardize=False)
-        noise = context.tensor(np.nan_to_num(noise / context.std))
+        noise = context.tensor(np.nan_to_num(np.concatenate([noise, -noise]) / context.std))
 
         def mean_loss(fields: Any) -> Any:
             losses = [loss(u + noise) for u in fields]

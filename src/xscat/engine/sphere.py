@@ -20,6 +20,7 @@ import torch
 from scipy import sparse
 
 from .moments import border_loss, centered, column_groups
+from .products import filtered_gram
 from .stencils import (
     SMOOTHING,
     SMOOTHING_RADIUS,
@@ -97,18 +98,38 @@ class Operator:
         """The transposed matrices, made when the first gradient is asked for."""
         return [self._to_torch(m.T.tocsr()) for m in self._scipy]
 
+    @cached_property
+    @torch.inference_mode(False)
+    def pairs(self) -> list[Tensor]:
+        """Real and imaginary part of each wavelet as one matrix, their rows in turn."""
+        return [self._to_torch(m) for m in self._interleaved()]
+
+    @cached_property
+    @torch.inference_mode(False)
+    def pairs_transposed(self) -> list[Tensor]:
+        """Their transposes, made when the first gradient is asked for."""
+        return [self._to_torch(m.T.tocsr()) for m in self._interleaved()]
+
+    def _interleaved(self) -> Iterator[Any]:
+        for real, imag in zip(self._scipy[::2], self._scipy[1::2], strict=True):
+            rows = np.arange(2 * real.shape[0]).reshape(2, -1).T.ravel()
+            yield sparse.vstack([real, imag], format="csr")[rows]
+
     @property
     def nbytes(self) -> int:
         """Memory of the matrices."""
         return self._scipy[0].indices.nbytes + sum(m.data.nbytes for m in self._scipy)
 
+    def with_halo(self, x: Tensor) -> Tensor:
+        """What the matrices act on, for x (n_in, ...)."""
+        if self.halo is not None:
+            x = torch.cat([x, x[self.halo]])
+        return x.reshape(self.matrices[0].shape[1], -1)
+
     def __call__(self, x: Tensor, channels: slice = slice(None)) -> Tensor:
         """Apply the matrices *channels* to x (n_in, ...): (C, n_out, ...)."""
         columns = x.shape[1:]
-        if self.halo is not None:
-            x = torch.cat([x, x[self.halo]])
-        n_columns = self.matrices[0].shape[1]
-        y = _Product.apply(x.reshape(n_columns, -1), self, channels)
+        y = _Product.apply(self.with_halo(x), self, channels)
         return y.view(len(self.matrices[channels]), -1, *columns)
 
 
@@ -385,9 +406,10 @@ class Sphere:
         share = coarsener(valid)[0].clamp_min(1e-6)
         return centered(coarsener(state * valid)[0] / share, coarse_valid > 0, 0)
 
-    def gram(self, state: Tensor, j: int) -> None:
-        """There is no short cut to Gram matrices on the sphere."""
-        return None
+    def gram(self, state: Tensor, j: int) -> Tensor | None:
+        """Means over all cells of the products of all filtered columns (batch, l, C, C)."""
+        level = self.levels[j]
+        return filtered_gram(state, level.wavelets) / level.n_cells
 
     def rows(self, state: Tensor, j: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Real and imaginary part (batch, C, P) of all columns filtered at scale j."""

@@ -193,6 +193,10 @@ class SpinSphere(Sphere):
         real, imag = self._modes(state, j, slice(None)).permute(1, 3, 4, 0, 2)
         return real, imag
 
+    def gram(self, state: Tensor, j: int) -> None:
+        """There is no short cut: the first columns are filtered otherwise."""
+        return None
+
     def rows(self, state: Tensor, j: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Real and imaginary part (batch, C, P) of all columns filtered at scale j."""
         for l in range(self.spec.L):

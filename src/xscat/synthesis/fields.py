@@ -366,16 +366,13 @@ def _block(index: int, *arrays: Array, task: Task, inputs: _Inputs, dtype: str) 
     """One map: field, losses (level, iteration), iterations and numbers of reasons (level,)."""
     import torch
 
+    from ..engine.threads import torch_threads
     from .task import run
 
     given = dict(zip((*inputs.names, *inputs.statistics), arrays, strict=True))
-    grid, n_threads = task.grid, torch.get_num_threads()
-    torch.set_num_threads(task.settings.threads)
-    try:
-        with torch.inference_mode(False), torch.enable_grad():
-            solution, _ = run(_maps(given, inputs, task), task, int(index))
-    finally:
-        torch.set_num_threads(n_threads)
+    grid = task.grid
+    with torch_threads(task.settings.threads), torch.inference_mode(False), torch.enable_grad():
+        solution, _ = run(_maps(given, inputs, task), task, int(index))
     values = grid.restore(solution.fields)
     same = grid.shape == task.target_grid.shape
     if same:

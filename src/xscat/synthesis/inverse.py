@@ -118,7 +118,8 @@ def denoise(
         Signal and noise.
     noise : DataArray or float
         Realizations of the noise along one dimension that *da* has not, on the same grid; or the
-        standard deviation of white noise, of which ten realizations are drawn.
+        standard deviation of white noise, of which ten realizations are drawn. Each is used with
+        both signs, so the noise should be as likely as its negative.
     J, L : int
         As in `synthesize`.
     dim : str or (str, str), optional

@@ -151,7 +151,9 @@ class _Batch:
             self.targets = coarsened(task.target_levels, values)
         self.noise = None
         if maps.noise is not None:
-            self.noise = coarsened(self.levels, np.nan_to_num(maps.noise / std))
+            # with both signs, a field cannot cancel noise by correlating with what was drawn
+            both = np.concatenate([maps.noise, -maps.noise]) / std
+            self.noise = coarsened(self.levels, np.nan_to_num(both))
         self.reference = None
         if maps.reference is not None:
             r = maps.reference

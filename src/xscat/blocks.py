@@ -115,36 +115,32 @@ def batch_statistics(batch: Batch, plan: Plan) -> dict[str, Array]:
 
     from .engine.cache import transforms
     from .engine.scattering import dense, moments
+    from .engine.threads import torch_threads
 
     p, layout = plan.parameters, plan.layout
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(plan.threads)
-    try:
-        with torch.inference_mode():
-            engine = transforms(plan.grid.spec(p, plan.dtype, plan.device), plan.memory)
-            # a copy: native byte order, writable, contiguous
-            fields = np.array(batch.fields, dtype=plan.dtype, order="C")
-            x = torch.as_tensor(fields, device=plan.device)
-            weights = torch.as_tensor(np.array(batch.weights), device=plan.device)
-            arrays = {"S0": mean_variance(x, weights)}
-            spreads: dict[str, Any] = {}
-            if set(p.statistics) - {"S0"}:
-                coverage = engine.coverage(weights, p.min_coverage)
-                warn_if_empty(coverage)
-                m = moments(
-                    engine,
-                    x,
-                    coverage,
-                    second_layer=not {"S3", "S4"}.isdisjoint(p.statistics),
-                    variance=layout.variance,
-                    exponent=p.exponent,
-                    average=p.average,
-                )
-                arrays |= dense(m, p.J, p.L)
-                if m.variance is not None:
-                    spreads = {k: v.sqrt() for k, v in dense(m.variance, p.J, p.L).items()}
-    finally:
-        torch.set_num_threads(n_threads)
+    with torch_threads(plan.threads), torch.inference_mode():
+        engine = transforms(plan.grid.spec(p, plan.dtype, plan.device), plan.memory)
+        # a copy: native byte order, writable, contiguous
+        fields = np.array(batch.fields, dtype=plan.dtype, order="C")
+        x = torch.as_tensor(fields, device=plan.device)
+        weights = torch.as_tensor(np.array(batch.weights), device=plan.device)
+        arrays = {"S0": mean_variance(x, weights)}
+        spreads: dict[str, Any] = {}
+        if set(p.statistics) - {"S0"}:
+            coverage = engine.coverage(weights, p.min_coverage)
+            warn_if_empty(coverage)
+            m = moments(
+                engine,
+                x,
+                coverage,
+                second_layer=not {"S3", "S4"}.isdisjoint(p.statistics),
+                variance=layout.variance,
+                exponent=p.exponent,
+                average=p.average,
+            )
+            arrays |= dense(m, p.J, p.L)
+            if m.variance is not None:
+                spreads = {k: v.sqrt() for k, v in dense(m.variance, p.J, p.L).items()}
     result = {}
     for variable in layout.variables():
         name = variable.removesuffix("_std")

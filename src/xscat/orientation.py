@@ -101,10 +101,11 @@ def _angles(fields: Array, weights: Array, plan: Plan) -> Array:
     import torch
 
     from .engine.cache import transforms
+    from .engine.threads import torch_threads
 
     p = plan.parameters
     j, doubled = p.J - 1, 2 * torch.as_tensor(orientations(p.L))
-    with torch.inference_mode():
+    with torch_threads(plan.threads), torch.inference_mode():
         engine = transforms(plan.grid.spec(p, plan.dtype, plan.device), plan.memory)
         coverage = engine.coverage(
             torch.as_tensor(np.array(weights)).to(plan.device), p.min_coverage

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import dask
 import numpy as np
@@ -224,6 +225,22 @@ def test_threads_and_modes_of_torch_are_left_alone(number):
         assert torch.get_num_threads() == number
         assert torch.is_grad_enabled()
         assert torch.get_default_dtype() == torch.float32
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_threads_are_left_alone_by_tasks_side_by_side():
+    def in_a_new_thread():
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(torch.get_num_threads).result()
+
+    stats = healpix(sphere_texture(4, 12), 4, lead=("time",)).chunk(time=1).scat.covariance()
+    before = torch.get_num_threads()
+    try:
+        for _ in range(4):
+            torch.set_num_threads(2)
+            stats.compute(scheduler="threads", num_workers=4)
+            assert torch.get_num_threads() == in_a_new_thread() == 2
     finally:
         torch.set_num_threads(before)
 

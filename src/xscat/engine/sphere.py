@@ -335,7 +335,10 @@ class Level:
         """The next level."""
         frame = self.frame
         if not isinstance(frame, str):
-            frame = np.angle(self.parents @ np.exp(1j * frame))
+            # directions 180° apart are one axis; of its two, the one that most children share
+            mean, doubled = (self.parents @ np.exp(n * 1j * frame) for n in (1, 2))
+            axis = np.sqrt(doubled)
+            frame = np.angle(np.where((axis * mean.conj()).real < 0, -axis, axis))
         cells = None if self.cells is None else np.unique(self.cells // 4)
         return type(self)(self.spec, self.level - 1, cells, frame)
 

@@ -21,51 +21,60 @@ class _Gram(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, operator: Any, n_batch: int) -> Tensor:
-        ctx.operator, ctx.n_batch, ctx.rows = operator, n_batch, []
-        grams = []
-        for matrix in operator.pairs:
-            X = _joined(matrix @ x, operator.copies, n_batch)
-            products = (X.mT @ X).unflatten(2, (2, operator.copies, -1))
-            products = products.unflatten(1, (2, operator.copies, -1))
-            AA, AB, BA, BB = (
-                products[:, a, :, :, b].diagonal(dim1=1, dim2=3).sum(-1)
-                for a in (0, 1)
-                for b in (0, 1)
-            )
-            grams.append(torch.complex(AA + BB, BA - AB))
-            if ctx.needs_input_grad[0]:
-                ctx.rows.append(X)
-        return torch.stack(grams, 1)
+        ctx.operator = operator
+        X = _joined(operator.pairs @ x, operator, n_batch)
+        products = (X.mT @ X).unflatten(-1, (2, operator.copies, -1))
+        products = products.unflatten(-4, (2, operator.copies, -1)).diagonal(dim1=-5, dim2=-2)
+        products = products.sum(-1)  # (batch, l, part, C, part, C)
+        AA, BB = products[:, :, 0, :, 0], products[:, :, 1, :, 1]
+        G = torch.complex(AA + BB, products[:, :, 1, :, 0] - products[:, :, 0, :, 1])
+        ctx.rows = X if ctx.needs_input_grad[0] else None
+        return G
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        G, copies = gradients[0], ctx.operator.copies
+        G, operator = gradients[0], ctx.operator
         H, K = G.real + G.real.mT, G.imag - G.imag.mT
         blocks = torch.cat([torch.cat([H, -K], -1), torch.cat([K, H], -1)], -2)
-        C = H.shape[-1]
-        same = torch.eye(copies, dtype=H.dtype, device=H.device)
-        total = None
-        for l, (X, transposed) in enumerate(
-            zip(ctx.rows, ctx.operator.pairs_transposed, strict=True)
-        ):
-            block = blocks[:, l].reshape(-1, 2, 1, C, 2, 1, C) * same[:, None, None, :, None]
-            dX = X @ block.reshape(len(X), *X.shape[-1:] * 2)
-            image = transposed @ _split(dX, copies, C)
-            total = image if total is None else total.add_(image)
-        assert total is not None
-        return total, None, None
+        blocks = blocks.unflatten(-1, (2, 1, -1)).unflatten(-4, (2, 1, -1))
+        same = torch.eye(operator.copies, dtype=H.dtype, device=H.device)
+        blocks = (blocks * same[:, None, None, :, None]).flatten(-3).flatten(-4, -2)
+        return operator.pairs_transposed @ _split(ctx.rows @ blocks, operator), None, None
 
 
-def _joined(y: Tensor, copies: int, n_batch: int) -> Tensor:
-    """(2 n, copies batch C) → (batch, n, 2 copies C), without a copy if the batch is 1."""
-    y = y.view(len(y) // 2, 2, copies, n_batch, -1)
-    return y.permute(3, 0, 1, 2, 4).reshape(n_batch, len(y), -1)
+class _Pairs(torch.autograd.Function):
+    """Real and imaginary parts (l, n, part, columns) of filtered columns."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, operator: Any) -> Tensor:
+        ctx.operator = operator
+        return (operator.pairs @ x).view(operator.n_pairs, -1, 2, x.shape[1])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        gradient = gradients[0].reshape(-1, gradients[0].shape[-1])
+        return ctx.operator.pairs_transposed @ gradient, None
 
 
-def _split(X: Tensor, copies: int, C: int) -> Tensor:
+def _joined(y: Tensor, operator: Any, n_batch: int) -> Tensor:
+    """(l n 2, copies batch C) → (batch, l, n, 2 copies C), without a copy if the batch is 1."""
+    y = y.view(
+        operator.n_pairs, -1, 2, operator.copies, n_batch, y.shape[1] // operator.copies // n_batch
+    )
+    return y.permute(4, 0, 1, 2, 3, 5).flatten(3)
+
+
+def _split(X: Tensor, operator: Any) -> Tensor:
     """Inverse of `_joined`."""
-    X = X.view(len(X), -1, 2, copies, C)
-    return X.permute(1, 2, 3, 0, 4).reshape(2 * X.shape[1], -1)
+    X = X.unflatten(-1, (2, operator.copies, -1)).permute(1, 2, 3, 4, 0, 5)
+    return X.reshape(X.shape[0] * X.shape[1] * 2, -1)
+
+
+def filtered_pairs(state: Tensor, operator: Any) -> tuple[Tensor, Tensor]:
+    """Real and imaginary parts (l, cells, ...) of a state (cells, ...) filtered by all pairs."""
+    y = _Pairs.apply(operator.with_halo(state), operator)
+    real, imag = (y[:, :, part].reshape(len(y), -1, *state.shape[1:]) for part in (0, 1))
+    return real, imag
 
 
 def filtered_gram(state: Tensor, operator: Any) -> Tensor:

@@ -20,7 +20,7 @@ import torch
 from scipy import sparse
 
 from .moments import border_loss, centered, column_groups
-from .products import filtered_gram
+from .products import filtered_gram, filtered_pairs
 from .stencils import (
     SMOOTHING,
     SMOOTHING_RADIUS,
@@ -98,22 +98,27 @@ class Operator:
         """The transposed matrices, made when the first gradient is asked for."""
         return [self._to_torch(m.T.tocsr()) for m in self._scipy]
 
-    @cached_property
-    @torch.inference_mode(False)
-    def pairs(self) -> list[Tensor]:
-        """Real and imaginary part of each wavelet as one matrix, their rows in turn."""
-        return [self._to_torch(m) for m in self._interleaved()]
+    @property
+    def n_pairs(self) -> int:
+        """Number of pairs of matrices, of real and imaginary parts."""
+        return len(self._scipy) // 2
 
     @cached_property
     @torch.inference_mode(False)
-    def pairs_transposed(self) -> list[Tensor]:
-        """Their transposes, made when the first gradient is asked for."""
-        return [self._to_torch(m.T.tocsr()) for m in self._interleaved()]
+    def pairs(self) -> Tensor:
+        """All in one matrix: its rows are, from the outside in, pairs, cells, parts."""
+        return self._to_torch(self._interleaved())
 
-    def _interleaved(self) -> Iterator[Any]:
-        for real, imag in zip(self._scipy[::2], self._scipy[1::2], strict=True):
-            rows = np.arange(2 * real.shape[0]).reshape(2, -1).T.ravel()
-            yield sparse.vstack([real, imag], format="csr")[rows]
+    @cached_property
+    @torch.inference_mode(False)
+    def pairs_transposed(self) -> Tensor:
+        """Its transpose, made when the first gradient is asked for."""
+        return self._to_torch(self._interleaved().T.tocsr())
+
+    def _interleaved(self) -> Any:
+        n = self._scipy[0].shape[0]
+        rows = np.arange(len(self._scipy) * n).reshape(-1, 2, n).swapaxes(1, 2).ravel()
+        return sparse.vstack(self._scipy, format="csr")[rows]
 
     @property
     def nbytes(self) -> int:
@@ -389,8 +394,8 @@ class Sphere:
         self, state: Tensor, j: int, coverage: SphereCoverage | None
     ) -> tuple[Tensor, Tensor]:
         """Coefficients W of scale j of each field, real and imaginary part (batch, field, l, P)."""
-        W = self.levels[j].wavelets(state[..., :1].contiguous())[..., 0]
-        return W[::2].permute(2, 3, 0, 1), W[1::2].permute(2, 3, 0, 1)
+        real, imag = filtered_pairs(state[..., 0].contiguous(), self.levels[j].wavelets)
+        return real.permute(2, 3, 0, 1), imag.permute(2, 3, 0, 1)
 
     def append(self, state: Tensor, U: Tensor, j: int, coverage: SphereCoverage | None) -> Tensor:
         """State with the moduli of scale j (batch, field, l, P) as further columns."""

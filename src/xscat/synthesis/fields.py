@@ -110,7 +110,8 @@ def synthesize(
     max_iter : int, default 300
         Iterations a level at most.
     tol : float, default 0.03
-        A level ends where the rms of (Φ(u) - Φ) / σ is below this.
+        The search ends where the rms of (Φ(u) - Φ) / σ is below this; coarser levels end at 0.1 if
+        that is more.
     optimizer : {"lbfgs", "scipy", "torch"}
         L-BFGS of SciPy on the CPU and of torch elsewhere, or the one that is named.
     progress : bool, optional

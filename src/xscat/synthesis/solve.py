@@ -16,6 +16,8 @@ from .records import Settings
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+COARSE_TOL = 0.1  # a level that is only a start for the next one need not be better
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -78,7 +80,7 @@ def solve(
                     free[k],
                     dtype=like.dtype,
                     device=like.device,
-                    target=settings.tol**2,
+                    target=(settings.tol if k == 0 else max(settings.tol, COARSE_TOL)) ** 2,
                     notify=bar.notifier(k),
                     precondition=_preconditioner(levels[k], current.power, like),
                 )

@@ -85,6 +85,7 @@ class Flat:
         self.spec = spec
         self.n_cells = math.prod(spec.shape)
         self.reach = fourier_reach(spec.wavelet, spec.L)
+        self.radius = support_radius(spec.wavelet, spec.L)
         self.halves = [self._halves(j) for j in range(spec.J)]
         self.grids = [self._grid(j) for j in range(spec.J)]
         self.filters = [self._filters(j) for j in range(spec.J)]
@@ -241,7 +242,7 @@ class Flat:
         under the autocorrelation of the wavelet's envelope, a Gaussian: neighbors are correlated
         across their border.
         """
-        radius = support_radius(self.spec.wavelet, self.spec.L) * 2**j
+        radius = self.radius * 2**j
         share = 1.0
         counts = self._block_counts(*self.grids[j])
         for n, step, blocks in zip(self.spec.shape, self.spec.step, counts, strict=True):
@@ -279,7 +280,7 @@ class Flat:
 
     def _erode(self, valid: Tensor, j: int, min_coverage: float, support: float = 1) -> Tensor:
         """1 where enough of the support of the wavelet of scale j lies on valid cells (R, y, x)."""
-        radius = support * support_radius(self.spec.wavelet, self.spec.L) * 2**j
+        radius = support * self.radius * 2**j
         kind: dict[str, Any] = {"dtype": torch.float64, "device": valid.device}
         distance2 = torch.zeros((), **kind)
         pad: list[int] = []

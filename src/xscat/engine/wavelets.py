@@ -163,7 +163,6 @@ def fourier_reach(wavelet: Wavelet, L: int) -> float:
 
 def support_radius(wavelet: Wavelet, L: int) -> float:
     """Distance, in cells, beyond which the envelope of the wavelet of scale 0 counts as zero."""
-    u = np.linspace(0, 20, 2001)
-    line = np.zeros_like(u)
-    profiles = [wavelet.values(u, line, L)[1], wavelet.values(line, u, L)[1]]
-    return float(max(u[p >= SUPPORT_CUT * p[0]].max() for p in profiles))
+    u, angle = np.linspace(0, 20, 1001)[:, None], np.linspace(0, pi, 8, endpoint=False)
+    envelope = wavelet.values(u * np.cos(angle), u * np.sin(angle), L)[1]
+    return float(u[(envelope >= SUPPORT_CUT * envelope[0]).any(1)].max())

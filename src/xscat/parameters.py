@@ -78,7 +78,7 @@ class Parameters:
             raise ValueError(f"exponent={self.exponent!r} must be positive")
         if not 0 < self.min_coverage <= 1:
             raise ValueError(f"min_coverage={self.min_coverage!r} must lie in (0, 1]")
-        if not isinstance(self.wavelet, Wavelet):
+        if isinstance(self.wavelet, type) or not isinstance(self.wavelet, Wavelet):
             raise TypeError(
                 f"wavelet={self.wavelet!r} has no fourier(), values() and radius: "
                 "use xscat.Morlet(...) or an object with these (see xscat.Wavelet)"

@@ -208,6 +208,10 @@ class Flat:
         weights = zip(*self._parseval[j], strict=True)
         return torch.stack([gram(real, imag, even, odd) for even, odd in weights], 1)
 
+    def block_grams(self, state: Tensor, j: int) -> None:
+        """Parseval's theorem is for the whole plane."""
+        return None
+
     def rows(self, state: Tensor, j: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Real and imaginary part (batch, C, P) of all columns filtered at scale j, on its grid."""
         for l in range(self.spec.L):

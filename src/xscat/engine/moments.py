@@ -174,6 +174,12 @@ def block_means(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(means), torch.stack(variances)
 
 
+def mean_of_blocks(means: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of the means over equal blocks (blocks, ...), and its variance."""
+    n, mean = len(means), means.mean(0)
+    return mean, abs2(means - mean).sum(0) / (n * (n - 1))
+
+
 def _ratio_of_blocks(total: Tensor, weight: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """Sum of totals over sum of weights along the blocks, and its variance.
 

@@ -92,3 +92,18 @@ def filtered_gram(state: Tensor, operator: Any) -> Tensor:
     (batch, pairs, C, C) complex
     """
     return _Gram.apply(operator.with_halo(state.flatten(2)), operator, state.shape[1])
+
+
+def block_grams(state: Tensor, operator: Any, n_blocks: int) -> Tensor:
+    """The sums of `filtered_gram` over each of n_blocks stretches of stencils and of the copies.
+
+    Returns
+    -------
+    (n_blocks copies, batch, pairs, C, C) complex
+    """
+    x = operator.with_halo(state.flatten(2))
+    X = _joined(operator.pairs @ x, operator, state.shape[1]).unflatten(-2, (n_blocks, -1))
+    X = X.unflatten(-1, (2, operator.copies, -1))  # (batch, l, block, n, part, copy, C)
+    A, B = X.permute(4, 2, 5, 0, 1, 6, 3).flatten(1, 2)
+    cross = B @ A.mT
+    return torch.complex(A @ A.mT + B @ B.mT, cross - cross.mT)

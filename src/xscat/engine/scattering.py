@@ -13,6 +13,7 @@ from .moments import (
     block_means,
     block_products,
     column_groups,
+    mean_of_blocks,
     mean_products,
     median,
     median_products,
@@ -47,6 +48,9 @@ class Transforms(Protocol):
 
     def gram(self, state: Tensor, j: int) -> Tensor | None:
         """Means over all cells of the products of all filtered columns, if there is a short cut."""
+
+    def block_grams(self, state: Tensor, j: int) -> Tensor | None:
+        """The same over each of equal blocks of cells (blocks, ...), if there is a short cut."""
 
     def rows(self, state: Tensor, j: int) -> Iterator[tuple[Tensor, Tensor]]:
         """For each orientation, all columns filtered at scale j, real and imaginary (B, C, P)."""
@@ -146,10 +150,16 @@ def _second_layer(
     def by_field(g: Tensor) -> Tensor:
         return g.unflatten(-1, (n_fields, -1)).unflatten(-3, (n_fields, -1))
 
-    if coverage is None and average == "mean" and result.variance is None:
-        short_cut = grid.gram(state, j)
-        if short_cut is not None:
-            result.gram.append(by_field(short_cut[None]))
+    if coverage is None and average == "mean":
+        if result.variance is None:
+            mean = grid.gram(state, j)
+        elif (means := grid.block_grams(state, j)) is not None:
+            mean, variance = mean_of_blocks(means)
+            result.variance.gram.append(by_field(variance[None] / grid.block_share(j)))
+        else:
+            mean = None
+        if mean is not None:
+            result.gram.append(by_field(mean[None]))
             return
     valid = weights = None
     grams, variances = [], []

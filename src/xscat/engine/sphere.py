@@ -20,7 +20,7 @@ import torch
 from scipy import sparse
 
 from .moments import border_loss, centered, column_groups
-from .products import filtered_gram, filtered_pairs
+from .products import block_grams, filtered_gram, filtered_pairs
 from .stencils import (
     SMOOTHING,
     SMOOTHING_RADIUS,
@@ -418,6 +418,14 @@ class Sphere:
         """Means over all cells of the products of all filtered columns (batch, l, C, C)."""
         level = self.levels[j]
         return filtered_gram(state, level.wavelets) / level.n_cells
+
+    def block_grams(self, state: Tensor, j: int) -> Tensor | None:
+        """The means of these products over each block (blocks, batch, l, C, C)."""
+        level, n_blocks = self.levels[j], self._n_blocks(j)
+        if level.cells is not None:  # blocks of a part of the sphere are not equal
+            return None
+        sums = block_grams(state, level.wavelets, n_blocks // level.copies)
+        return sums * (n_blocks / level.n_cells)
 
     def rows(self, state: Tensor, j: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Real and imaginary part (batch, C, P) of all columns filtered at scale j."""

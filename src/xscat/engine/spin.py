@@ -197,6 +197,10 @@ class SpinSphere(Sphere):
         """There is no short cut: the first columns are filtered otherwise."""
         return None
 
+    def block_grams(self, state: Tensor, j: int) -> None:
+        """There is none for blocks either."""
+        return None
+
     def rows(self, state: Tensor, j: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Real and imaginary part (batch, C, P) of all columns filtered at scale j."""
         for l in range(self.spec.L):

@@ -159,3 +159,25 @@ def test_transforms_are_kept_per_grid_and_within_the_memory(empty_cache):
     assert sum(t.nbytes for t in empty_cache.values()) <= 1.2 * kept.nbytes
     with xscat.set_options(memory=1000):
         assert_same(one.scat.covariance(2), sphere(4).scat.covariance(2))
+
+
+@pytest.mark.parametrize("field", [plane(40, 40), sphere(3)], ids=["plane", "sphere"])
+def test_maps_are_worked_on_in_batches_that_fit_in_the_memory(field, monkeypatch):
+    maps = xr.concat([field + i for i in range(12)], "time")
+    dim = field.dims
+    sizes = []
+    whole = xscat.blocks.batch_statistics
+
+    def recorded(batch, plan):
+        sizes.append(batch.fields.nbytes)
+        return whole(batch, plan)
+
+    monkeypatch.setattr(xscat.blocks, "batch_statistics", recorded)
+    stats = maps.scat.covariance(1, dim=dim)
+    assert len(sizes) == 1
+    memory = 100 * field.nbytes
+    with xscat.set_options(memory=memory):
+        parts = maps.scat.covariance(1, dim=dim)
+    assert 2 < len(sizes) - 1 <= 12
+    assert max(sizes[1:]) < memory / 16  # what is filtered is some times larger
+    assert_same(parts, stats)

@@ -47,7 +47,7 @@ class _Prepared:
 
 @dataclass(frozen=True, eq=False)
 class Statistics(_Prepared):
-    """Mean of |Φ(u) - Φ(target)|² / σ² over the statistics of a target field.
+    """Mean of ``|Φ(u) - Φ(target)|² / σ²`` over the statistics of a target field.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ class Pixels(_Prepared):
 
 @dataclass(frozen=True, eq=False)
 class Noise(_Prepared):
-    """Statistics of the field with noise added: mean of |<Φ(u + n)> - Φ(data)|² / σ².
+    """Statistics of the field with noise added: mean ``|<Φ(u + n)> - Φ(data)|² / σ²``.
 
     Parameters
     ----------

@@ -113,7 +113,7 @@ def batch_statistics(batch: Batch, plan: Plan) -> dict[str, Array]:
     """Variables of the layout, (B, *core shape) each."""
     import torch
 
-    from .engine.cache import transforms
+    from .engine.cache import coverage, transforms
     from .engine.scattering import dense, moments
     from .engine.threads import torch_threads
 
@@ -127,12 +127,12 @@ def batch_statistics(batch: Batch, plan: Plan) -> dict[str, Array]:
         arrays = {"S0": mean_variance(x, weights)}
         spreads: dict[str, Any] = {}
         if set(p.statistics) - {"S0"}:
-            coverage = engine.coverage(weights, p.min_coverage)
-            warn_if_empty(coverage)
+            covered = coverage(engine, weights, p.min_coverage)
+            warn_if_empty(covered)
             m = moments(
                 engine,
                 x,
-                coverage,
+                covered,
                 second_layer=not {"S3", "S4"}.isdisjoint(p.statistics),
                 variance=layout.variance,
                 exponent=p.exponent,

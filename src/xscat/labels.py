@@ -23,7 +23,7 @@ LONG_NAMES = {
     "S2": "mean power of the wavelet coefficients",
     "S2_auto": "mean power of the wavelet coefficients of each field",
     "S3": "covariance of wavelet coefficients with filtered moduli",
-    "S3P": "covariance of wavelet coefficients of the second field with filtered moduli of the first",
+    "S3P": "covariance of the second field's coefficients with filtered moduli of the first",
     "S4": "covariance of filtered moduli",
 }
 

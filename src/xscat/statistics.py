@@ -201,7 +201,7 @@ def covariance(
 def spin_components(
     fields: xr.DataArray | xr.Dataset, spin: int, component: Hashable | None, convention: str
 ) -> tuple[xr.DataArray, str | None]:
-    """Check the field; of a spin field, the components toward east and north, and their dimension."""
+    """The field; of a spin field, the components toward east and north, and their dimension."""
     if not spin:
         if isinstance(fields, xr.Dataset):
             raise TypeError("a Dataset needs spin=1 or 2; else select a variable, e.g. ds['sst']")

@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from dask.base import tokenize
 
+# Masks whose coverage a grid keeps.
+_COVERAGES = 2
+
 _lock = threading.Lock()
 _kept: OrderedDict[str, Any] = OrderedDict()
 
@@ -27,3 +30,19 @@ def transforms(spec: Any, memory: int) -> Any:
         if found.nbytes > memory:
             del _kept[key]
         return found
+
+
+def coverage(grid: Any, weights: torch.Tensor, min_coverage: float) -> Any:
+    """Coverage of a grid, kept for the masks that it met last: most maps of a series share one."""
+    key = (weights.cpu().numpy().tobytes(), tuple(weights.shape), weights.dtype, min_coverage)
+    with _lock:
+        known = vars(grid).setdefault("_coverages", OrderedDict())
+        if key in known:
+            known.move_to_end(key)
+            return known[key]
+    found = grid.coverage(weights, min_coverage)
+    with _lock:
+        known[key] = found
+        if len(known) > _COVERAGES:
+            known.popitem(last=False)
+    return found

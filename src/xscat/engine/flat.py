@@ -271,8 +271,9 @@ class Flat:
         inner = [self._erode(valid, j, min_coverage, support) for j in range(self.spec.J)]
         rows, sampled = [], []
         for j in range(self.spec.J):
-            groups = [inner[j]] + [self._erode(inner[i], j, min_coverage) for i in range(j + 1)]
-            rows.append(self._sample(torch.stack(groups, 1), j).floor())
+            second = self._erode(torch.stack(inner[: j + 1], 1), j, min_coverage)
+            groups = torch.cat([inner[j][:, None], second], 1)
+            rows.append(self._sample(groups, j).floor())
             sampled.append(self._sample(field, j))
         first = [(valid_j * field).flatten(1) for valid_j in inner]
 
@@ -283,23 +284,25 @@ class Flat:
         return FlatCoverage(weights, cast(first), cast(rows), cast(sampled))
 
     def _erode(self, valid: Tensor, j: int, min_coverage: float, support: float = 1) -> Tensor:
-        """1 where enough of the support of the wavelet of scale j lies on valid cells (R, y, x)."""
+        """1 where enough of the support of the wavelet of scale j is valid (..., y, x)."""
         radius = support * self.radius * 2**j
         kind: dict[str, Any] = {"dtype": torch.float64, "device": valid.device}
         distance2 = torch.zeros((), **kind)
         pad: list[int] = []
         for n, step in zip(self.spec.shape, self.spec.step, strict=True):
-            # a closed boundary is a frame of missing cells as wide as the support
-            frame = 0 if self.spec.periodic or n == 1 else math.ceil(radius / abs(step))
-            pad = [frame, frame, *pad]
-            offset = torch.fft.fftfreq(n + 2 * frame, 1 / (n + 2 * frame), **kind)
+            # a closed boundary is a gap of missing cells as wide as the support, from end to start
+            size = n
+            if n > 1 and not self.spec.periodic:
+                size = next_fast_len(n + math.ceil(radius / abs(step)), real=True)
+            pad = [0, size - n, *pad]
+            offset = torch.fft.fftfreq(size, 1 / size, **kind)
             distance2 = distance2[..., None] + (offset * step) ** 2
         kernel = torch.exp(-4.5 * distance2 / radius**2) * (distance2 <= radius**2)
         missing = torch.nn.functional.pad(1 - valid, pad, value=1.0)
         spectrum = torch.fft.rfft2(missing) * torch.fft.rfft2(kernel / kernel.sum())
         lost = torch.fft.irfft2(spectrum, s=missing.shape[-2:])
         ny, nx = self.spec.shape
-        lost = lost[:, pad[2] : pad[2] + ny, pad[0] : pad[0] + nx]
+        lost = lost[..., :ny, :nx]
         return (1 - lost >= min_coverage - 1e-9).double() * valid
 
     def _sample(self, x: Tensor, j: int) -> Tensor:

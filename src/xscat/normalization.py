@@ -200,7 +200,7 @@ def _check_not_reduced(ds: xr.Dataset, who: str) -> None:
     chosen = [d for d in (*SCALES, *ORIENTATIONS) if d in ds.coords and ds[d].ndim == 0]
     if chosen:
         raise ValueError(
-            f"{who} needs all scales and orientations, but {', '.join(chosen)} is already selected: "
+            f"{who} needs all scales and orientations, but {', '.join(chosen)} is selected: "
             f"select after it, e.g. stats.scat.{who}().isel({chosen[0]}=...)"
         )
 

@@ -29,16 +29,19 @@ def compared(stats, name):
     return ratio, outer
 
 
-def assert_agree(stats, J, within=0.3, names=NAMES):
-    """Within 30 % at each outer scale, for all inner scales."""
-    for name in names:
-        ratio, outer = compared(stats, name)
-        for j in range(J):
+def assert_agree(stats, J, names=NAMES):
+    """Within 30 % at each outer scale, for all inner scales, and within 10 % on average."""
+    for j in range(J):
+        ratios = []
+        for name in names:
+            ratio, outer = compared(stats, name)
             values = ratio.sel({outer: j}).values.ravel()
             values = values[np.isfinite(values)]
             counts = {"S3": j + 1, "S3P": j + 1, "S4": (j + 1) * (j + 2) // 2}
             assert len(values) == counts.get(name, 1)
-            assert np.abs(values - 1).max() < within, (name, j, values)
+            assert np.abs(values - 1).max() < 0.3, (name, j, values)
+            ratios.append(values.mean())
+        assert abs(np.mean(ratios) - 1) < 0.1, (j, ratios)
 
 
 @pytest.mark.parametrize("power", [0, -2])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import assert_same, plane
@@ -38,6 +38,7 @@ def block(field, halves):
     return torch.as_tensor(np.fft.rfft2(field)[y, : hx + 1])
 
 
+@settings(max_examples=150)
 @given(st.data(), sizes, sizes, st.integers(0, 1000))
 def test_values_are_the_sum_of_their_waves(data, ny, nx, seed):
     halves = tuple(data.draw(st.integers(1, n // 2)) for n in (ny, nx))

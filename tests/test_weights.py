@@ -155,6 +155,12 @@ def test_each_time_has_its_mask():
     xr.testing.assert_identical(maps.scat.covariance(1, mask=valid.isel(time=[2, 0, 1])), stats)
     with pytest.raises(xscat.GridError, match="mask lacks values of coordinate 'time'"):
         maps.scat.covariance(1, mask=valid.isel(time=[0, 1]))
+    # the same cells, other weights
+    rng = np.random.default_rng(0)
+    weights = valid.isel(time=0) * xr.DataArray(1 + rng.random(maps.shape), dims=maps.dims)
+    weighted = maps.scat.covariance(1, mask=weights)
+    for i in range(3):
+        assert_same(weighted.isel(time=i), maps[i].scat.covariance(1, mask=weights.isel(time=i)))
     # one field under several masks
     several = maps[0].scat.covariance(1, mask=valid.rename(time="draw"))
     assert_same(several.isel(draw=1), maps[0].scat.covariance(1, mask=valid[1]))
@@ -229,6 +235,29 @@ def test_weights_are_those_of_a_sum_over_the_cells(shape):
     S4 = np.einsum("lap,lbp,p->abl", V, V.conj(), w.ravel()) / w.sum()
     np.testing.assert_allclose(stats.S1.values.ravel(), S1, rtol=1e-10)
     np.testing.assert_allclose(stats.S4.values.reshape(S4.shape), S4, atol=1e-10 * abs(S4).max())
+
+
+def test_coarse_maps_are_means_over_the_valid_cells():
+    """Scale 1 of the sphere: smoothing and means weigh only the cells that are not missing."""
+    da = FIELDS["sphere"]()
+    valid = holes(da).values & (XYZ[0] + XYZ[2] > -0.3)
+    places = stencils.neighborhood(np.arange(da.size), LEVEL, stencils.SMOOTHING_RADIUS)
+    weights, around = stencils.smoothing_stencils(*places), places[0]
+    x = np.where(valid, da.values - da.values[valid].mean(), 0)
+    total, share = (
+        (weights * np.where(around < 0, 0, v[around])).sum(1).reshape(-1, 4).mean(1)
+        for v in (x, 1.0 * valid)
+    )
+    whole = valid.reshape(-1, 4).all(1)
+    x = np.where(whole, total / np.maximum(share, 1e-6), 0)
+    x = np.where(whole, x - x[whole].mean(), 0)
+    around, *positions = stencils.neighborhood(np.arange(whole.size), LEVEL - 1, 2)
+    psi = stencils.wavelet_stencils(around, *positions, 0.0, xscat.Morlet(), 4)
+    inner = whole & (whole[around] | (around < 0)).all(1)
+    power = np.abs((psi * x[around]).sum(-1)) ** 2
+    assert 100 < inner.sum() < 700
+    stats = da.scat.covariance(2, mask=xr.DataArray(valid, dims="cells"), statistics=("S2",))
+    np.testing.assert_allclose(stats.S2[1], power[:, inner].mean(1), rtol=1e-10)
 
 
 # --- regions

@@ -72,8 +72,14 @@ def test_booleans_weights_and_nan_say_the_same(kind):
         xr.testing.assert_identical(da.scat.covariance(2, variance=True, mask=mask), expected)
     both = da.where(valid).scat.covariance(2, variance=True, mask=1.0 * valid)
     xr.testing.assert_identical(both, expected)
-    # the size of equal weights is of no matter
-    assert_same(da.scat.covariance(2, mask=3e-5 * valid), da.where(valid).scat.covariance(2))
+    # the size of equal weights is of no matter, in single precision neither
+    for size in (1e-200, 1e-30, 3.0, 1e30, 1e200):
+        sized = da.scat.covariance(2, variance=True, mask=size * valid)
+        xr.testing.assert_identical(sized, expected)
+    single = da.astype("float32")
+    expected = single.where(valid).scat.covariance(2, variance=True)
+    sized = single.scat.covariance(2, variance=True, mask=1e-30 * valid)
+    xr.testing.assert_identical(sized, expected)
 
 
 CALLS = {
@@ -157,7 +163,7 @@ def test_each_time_has_its_mask():
         maps.scat.covariance(1, mask=valid.isel(time=[0, 1]))
     # the same cells, other weights
     rng = np.random.default_rng(0)
-    weights = valid.isel(time=0) * xr.DataArray(1 + rng.random(maps.shape), dims=maps.dims)
+    weights = valid.isel(time=0, drop=True) * xr.DataArray(1 + rng.random(maps.shape), dims=maps.dims)
     weighted = maps.scat.covariance(1, mask=weights)
     for i in range(3):
         assert_same(weighted.isel(time=i), maps[i].scat.covariance(1, mask=weights.isel(time=i)))
@@ -187,8 +193,9 @@ def test_what_is_no_mask_is_an_error():
     da = FIELDS["plane"]()
     with pytest.raises(TypeError, match="mask must be a DataArray, got ndarray"):
         da.scat.covariance(1, mask=np.ones(da.shape, bool))
-    with pytest.raises(ValueError, match=r"mask has negative weights: they must be >= 0"):
-        da.scat.covariance(1, mask=da - 5)
+    for wrong in (da - 5, da.where(da < 2, np.inf)):
+        with pytest.raises(ValueError, match=r"mask has negative or infinite weights"):
+            da.scat.covariance(1, mask=wrong)
     with pytest.raises(TypeError, match="mask has dtype <U3: booleans or weights"):
         da.scat.covariance(1, mask=xr.full_like(da, "yes", dtype="U3"))
     with pytest.raises(xscat.GridError, match="mask has 30 elements along 'x', the field 56"):
@@ -357,11 +364,45 @@ def test_what_is_no_region_is_an_error():
         da.scat.covariance(1, region=xr.full_like(da, -1, dtype=int))
     with pytest.raises(TypeError, match="region has dtype <U1"):
         da.scat.covariance(1, region=xr.full_like(da, "a", dtype="U1"))
+    with pytest.raises(ValueError, match="region has labels that are no integers"):
+        da.scat.covariance(1, region=da)
     stack = xr.DataArray(np.ones((2, 2, *da.shape)), dims=("a", "b", "y", "x"))
     with pytest.raises(xscat.GridError, match="the cells and one more are allowed"):
         da.scat.covariance(1, region=stack)
     with pytest.raises(xscat.GridError, match="region has no dimension x"):
         da.scat.covariance(1, region=stack[0, 0, :, 0])
+
+
+def test_masks_made_of_the_field_itself():
+    maps = xr.concat([FIELDS["sphere"](s) for s in (0, 1)], "time").assign_coords(time=[3, 5])
+    mask = maps.isel(time=0) > 0.02
+    bare = mask.drop_vars("time")
+    assert "time" in mask.coords
+    expected = maps.scat.covariance(1, mask=bare, region=bare.astype(int))
+    stats = maps.scat.covariance(1, mask=mask, region=mask.astype(int))
+    xr.testing.assert_identical(stats, expected)
+    pairs = maps.scat.cross(dim="time", J=1, mask=mask, region=mask.astype(int))
+    np.testing.assert_array_equal(pairs.time, [3, 5])
+    np.testing.assert_allclose(pairs.S1.isel(time=1), stats.S1.isel(time=1), rtol=1e-12)
+
+
+def test_dimensions_of_one_name_are_an_error():
+    maps = xr.concat([FIELDS["plane"](s) for s in (0, 1)], "time")
+    stack = maps > 1
+    with pytest.raises(xscat.GridError, match="mask or region varies along 'time'"):
+        maps.scat.cross(dim="time", J=1, mask=stack)
+    with pytest.raises(xscat.GridError, match="mask or region varies along 'time'"):
+        maps.scat.cross(dim="time", J=1, region=stack)
+    for name in ("j1", "moment"):
+        own = rf"a dimension '{name}' of their own: .*\.rename\({name}='{name}_'\)"
+        with pytest.raises(xscat.GridError, match=own):
+            maps[0].scat.covariance(1, region=stack.rename(time=name))
+        with pytest.raises(xscat.GridError, match=own):
+            maps.rename(time=name).scat.covariance(1)
+        with pytest.raises(xscat.GridError, match=own):
+            maps.rename(time=name).scat.cross(dim=name, J=1)
+    with pytest.raises(xscat.GridError, match="a dimension 'field' of their own"):
+        maps[0].scat.cross(maps.rename(time="field"), J=1, grid_dim=("y", "x"))
 
 
 # --- how much of a wavelet has to be valid

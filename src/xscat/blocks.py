@@ -96,6 +96,9 @@ def batches(maps: Array, weights: Array | None, plan: Plan) -> Iterator[Batch]:
         mask = np.broadcast_to(valid, fields.shape[-1:])[None]
         if weights is not None:
             mask = np.where(mask & (weights[i] > 0), weights[i], 0).astype(float)
+            # relative to the largest, so that their sums and squares fit in single precision
+            largest = mask.max(-1, keepdims=True)
+            mask = mask / np.where(largest > 0, largest, 1)
         key = np.packbits(mask).tobytes() if mask.dtype == bool else mask.tobytes()
         groups.setdefault(key, []).append(i)
         masks.setdefault(key, mask)

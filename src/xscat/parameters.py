@@ -74,8 +74,8 @@ class Parameters:
         check_choice("average", self.average, ("mean", "median"))
         if self.spin not in (0, 1, 2):
             raise ValueError(f"spin={self.spin!r} must be 0, 1 (vectors) or 2 (polarization)")
-        if not self.exponent > 0:
-            raise ValueError(f"exponent={self.exponent!r} must be positive")
+        if not 0 < self.exponent < float("inf"):
+            raise ValueError(f"exponent={self.exponent!r} must be positive and finite")
         if not 0 < self.min_coverage <= 1:
             raise ValueError(f"min_coverage={self.min_coverage!r} must lie in (0, 1]")
         if isinstance(self.wavelet, type) or not isinstance(self.wavelet, Wavelet):

@@ -262,6 +262,11 @@ def prepare(
     p = selected(make_parameters(grid, J, L, **parameters), select, max_delta_j)
     one = fields[0] if stacked is None else fields[0].isel({stacked: 0}, drop=True)
     weights, regions = combine_weights(one, grid, mask, region)
+    if weights is not None and stacked in weights.dims:
+        raise GridError(
+            f"mask or region varies along {stacked!r}, whose elements are taken together: "
+            f"make it one for all, e.g. mask.all({stacked!r})"
+        )
     region_dim = None if regions is None else str(regions.dims[0])
     layout = labels.Layout(kind, p.statistics, variance, region_dim, stacked, p.spin, grid.oriented)
     plan = make_plan(fields, grid, p, layout, dtype, device)
@@ -363,21 +368,23 @@ def combine_weights(
         if region.dtype.kind not in "iufb":
             raise TypeError(f"region has dtype {region.dtype}: integer labels or masks are needed")
         values = np.unique(region.values[~np.isnan(region.values.astype(float))])
-        values = values[values >= 0].astype(int)
+        values = values[values >= 0]
         if not len(values):
             raise ValueError("region labels no cell: all labels are negative or NaN")
-        coord = xr.DataArray(values, dims="region", name="region")
-        stack = (region == coord).astype(float)
+        if not np.array_equal(values, values.astype(int)):
+            raise ValueError("region has labels that are no integers: pass weights as mask=")
+        coord = xr.DataArray(values.astype(int), dims="region", name="region")
+        stack = (region.reset_coords(drop=True) == coord).astype(float)
     return (stack if weights is None else weights * stack), coord
 
 
 def check_weights(weights: xr.DataArray, argument: str) -> xr.DataArray:
-    """Weights as floats, 0 for NaN."""
+    """Weights as floats, 0 for NaN, without coordinates that are no index."""
     if weights.dtype.kind not in "bfiu":
         raise TypeError(f"{argument} has dtype {weights.dtype}: booleans or weights are needed")
-    if weights.chunks is None and bool((weights < 0).any()):
-        raise ValueError(f"{argument} has negative weights: they must be >= 0")
-    return weights.astype(float).fillna(0)
+    if weights.chunks is None and bool(((weights < 0) | np.isinf(weights)).any()):
+        raise ValueError(f"{argument} has negative or infinite weights: they must be >= 0")
+    return weights.astype(float).fillna(0).reset_coords(drop=True)
 
 
 def make_plan(
@@ -425,6 +432,7 @@ def compute(
     if weights is not None:
         inputs.append(weights)
         input_dims.append([d for d in (layout.regions,) if d is not None] + cells)
+    check_dimensions(inputs, input_dims, out)
     complex_dtype = np.result_type(plan.dtype, "complex64")
     results = xr.apply_ufunc(
         statistics_block,
@@ -448,3 +456,17 @@ def compute(
     if layout.kind in ("cross", "pairs"):
         ds.attrs["cross"] = 1
     return ds if regions is None else ds.assign_coords({str(regions.dims[0]): regions})
+
+
+def check_dimensions(
+    inputs: list[xr.DataArray], core: list[list[str]], out: dict[str, tuple[str, ...]]
+) -> None:
+    """Raise where the results would have a dimension of the inputs beside one of the same name."""
+    others = {d for x, dims in zip(inputs, core, strict=True) for d in x.dims if d not in dims}
+    for dims in out.values():
+        for dim in dims:
+            if dim in others or dims.count(dim) > 1:
+                raise GridError(
+                    f"the statistics have a dimension {dim!r} of their own: rename that of the "
+                    f"field, mask or region, e.g. .rename({dim}={dim + '_'!r})"
+                )

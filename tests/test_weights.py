@@ -163,7 +163,9 @@ def test_each_time_has_its_mask():
         maps.scat.covariance(1, mask=valid.isel(time=[0, 1]))
     # the same cells, other weights
     rng = np.random.default_rng(0)
-    weights = valid.isel(time=0, drop=True) * xr.DataArray(1 + rng.random(maps.shape), dims=maps.dims)
+    weights = valid.isel(time=0, drop=True) * xr.DataArray(
+        1 + rng.random(maps.shape), dims=maps.dims
+    )
     weighted = maps.scat.covariance(1, mask=weights)
     for i in range(3):
         assert_same(weighted.isel(time=i), maps[i].scat.covariance(1, mask=weights.isel(time=i)))

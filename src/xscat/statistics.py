@@ -79,6 +79,7 @@ def covariance(
         Booleans or weights >= 0 on the cells of the field, in any order; other dimensions as the
         field, or missing. 0, False and NaN are missing cells; values there do not matter.
     region : DataArray, optional
+        Parts of the field whose statistics are wanted; only wavelets inside a part count there.
         Integer labels on the cells (negative or NaN: none), or a stack of masks along a further
         dimension. The result has the dimension ``region``, or that dimension.
     min_coverage : float, default 1
@@ -106,7 +107,9 @@ def covariance(
         Add the standard deviations of the means, ``S1_std`` and so on, with :math:`|z|^2` for
         complex ones. Neighboring coefficients are correlated, so they come from the scatter of the
         means over blocks of cells (36 on a plane, 32 on a line, 12 or 48 on the sphere), corrected
-        for the correlation across the borders of blocks.
+        for the correlation across the borders of blocks. What varies over more than the whole
+        field cannot be seen in it: there they are too small. They cost up to 1.7 times the means
+        alone, 3 times on a periodic plane.
     reference : DataArray, optional
         Normalize by the S2 of this field (see `normalize`).
     spin : {0, 1, 2}, default 0

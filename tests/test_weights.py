@@ -533,3 +533,11 @@ def test_half_of_the_sky_is_the_sky_within_its_error_bars():
             offset = np.abs((part[name] - whole[name]).mean("time")) / error.mean("time")
             assert float(np.sqrt((offset**2).mean())) < 0.4
             assert float(offset.max()) < 1
+
+
+@pytest.mark.parametrize("dims", [("y", "x"), ("x",)])
+def test_min_coverage_does_not_let_the_opposite_border_in(dims):
+    ramp = xr.DataArray(np.arange(64.0), dims="x").expand_dims(y=64 if "y" in dims else 1)
+    ramp = ramp.transpose("y", "x") if "y" in dims else ramp.isel(y=0)
+    soft, strict = (ramp.scat.covariance(2, min_coverage=share) for share in (0.6, 1))
+    xr.testing.assert_equal(soft.drop_attrs(), strict.drop_attrs())

@@ -83,7 +83,8 @@ def covariance(
         Integer labels on the cells (negative or NaN: none), or a stack of masks along a further
         dimension. The result has the dimension ``region``, or that dimension.
     min_coverage : float, default 1
-        Part of the support of a wavelet that has to be valid, in (0, 1].
+        Part of the support of a wavelet that has to be valid, in (0, 1]. The border of a plane or
+        line always counts in full.
     boundary : {"valid", "periodic"}
         On a plane or line: leave out coefficients whose wavelet crosses the border, or wrap around.
     frame : {"meridian", "stereographic"} or DataArray, default "meridian"

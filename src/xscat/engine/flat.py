@@ -284,10 +284,15 @@ class Flat:
         return FlatCoverage(weights, cast(first), cast(rows), cast(sampled))
 
     def _erode(self, valid: Tensor, j: int, min_coverage: float, support: float = 1) -> Tensor:
-        """1 where enough of the support of the wavelet of scale j is valid (..., y, x)."""
+        """1 where enough of the support of the wavelet of scale j is valid (..., y, x).
+
+        The border of a plane that is not periodic has to be outside of the support altogether: the
+        Fourier transform brings in what stands at the opposite border.
+        """
         radius = support * self.radius * 2**j
         kind: dict[str, Any] = {"dtype": torch.float64, "device": valid.device}
         distance2 = torch.zeros((), **kind)
+        inside = torch.ones((), dtype=torch.bool, device=valid.device)
         pad: list[int] = []
         for n, step in zip(self.spec.shape, self.spec.step, strict=True):
             # a closed boundary is a gap of missing cells as wide as the support, from end to start
@@ -295,6 +300,9 @@ class Flat:
             if n > 1 and not self.spec.periodic:
                 size = next_fast_len(n + math.ceil(radius / abs(step)), real=True)
             pad = [0, size - n, *pad]
+            to_border = torch.arange(1, n + 1, **kind) * abs(step)
+            within = torch.minimum(to_border, to_border.flip(0)) > radius
+            inside = inside[..., None] & (within | (size == n))
             offset = torch.fft.fftfreq(size, 1 / size, **kind)
             distance2 = distance2[..., None] + (offset * step) ** 2
         kernel = torch.exp(-4.5 * distance2 / radius**2) * (distance2 <= radius**2)
@@ -303,7 +311,7 @@ class Flat:
         lost = torch.fft.irfft2(spectrum, s=missing.shape[-2:])
         ny, nx = self.spec.shape
         lost = lost[..., :ny, :nx]
-        return (1 - lost >= min_coverage - 1e-9).double() * valid
+        return ((1 - lost >= min_coverage - 1e-9) & inside).double() * valid
 
     def _sample(self, x: Tensor, j: int) -> Tensor:
         """Values of x (..., y, x) at the points of the grid of scale j, flattened.

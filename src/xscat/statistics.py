@@ -166,8 +166,10 @@ def covariance(
     field, stacked = spin_components(da, spin, component, convention)
     one = field if stacked is None else field.isel({stacked: 0}, drop=True)
     grid = framed(one, find_grid(one, dim), frame)
-    if spin and not isinstance(frame, str) and grid.kind == "plane":
-        raise GridError("spin fields on a plane have no local frame: leave out frame=")
+    if spin:
+        check_spin(grid, frame, reference)
+    if reference is not None:
+        reference = align_to(field, grid, reference, "reference")
     kind = "auto" if not spin else "pairs" if cross_modes else "modes"
     plan, weights, regions = prepare(
         kind,
@@ -195,11 +197,15 @@ def covariance(
     stats = compute([field], weights, regions, plan)
     if reference is None:
         return stats
-    if spin:
+    return normalize(stats, reference=compute([reference], weights, regions, reference_plan(plan)))
+
+
+def check_spin(grid: Grid, frame: str | xr.DataArray, reference: xr.DataArray | None) -> None:
+    """Raise where an argument does not go with a spin field."""
+    if not isinstance(frame, str) and grid.kind == "plane":
+        raise GridError("spin fields on a plane have no local frame: leave out frame=")
+    if reference is not None:
         raise ValueError("reference is for spin=0: normalize the result with normalize() instead")
-    reference = align_to(field, grid, reference, "reference")
-    reference_stats = compute([reference], weights, regions, reference_plan(plan))
-    return normalize(stats, reference=reference_stats)
 
 
 def spin_components(

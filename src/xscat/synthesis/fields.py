@@ -368,12 +368,14 @@ def _block(index: int, *arrays: Array, task: Task, inputs: _Inputs, dtype: str) 
     import torch
 
     from ..engine.threads import torch_threads
+    from .denoising import denoised
     from .task import run
 
     given = dict(zip((*inputs.names, *inputs.statistics), arrays, strict=True))
     grid = task.grid
     with torch_threads(task.settings.threads), torch.inference_mode(False), torch.enable_grad():
-        solution, _ = run(_maps(given, inputs, task), task, int(index))
+        search = run if task.denoising is None else denoised
+        solution = search(_maps(given, inputs, task), task, int(index))
     values = grid.restore(solution.fields)
     same = grid.shape == task.target_grid.shape
     if same:
@@ -454,7 +456,8 @@ def _labelled(
     result.attrs["seed"] = task.seed
     if history["iterations"].chunks is None:
         others = [d for d in history.iterations.dims if d != "level"]
-        worst = history.loss.min("iteration").max(others)
+        last = history.loss.isel(iteration=history.iterations.clip(max=task.settings.max_iter))
+        worst = last.max(others)
         result.attrs["iterations"] = history.iterations.max(others).values.tolist()
         result.attrs["final_loss"] = worst.values.tolist()
         by_level = history.stopped.transpose("level", ...).values.reshape(len(task.levels), -1)

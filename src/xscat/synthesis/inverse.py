@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,15 @@ from ..grids import find_grid
 from ..statistics import check_field
 from .fields import NOISE_DIM, grid_and_task, mapped
 from .harmonic import harmonic
+from .records import Denoising
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+_NOT_FOR_DENOISING = {"like", "steps", "match", "use_variance", "gaussianize", "initial"} | {
+    "update",
+    "reference",
+    "upsample",
+}
 
 
 def inpaint(
@@ -101,35 +109,58 @@ def denoise(
     J: int | None = None,
     L: int = 4,
     *,
+    cross: bool = False,
     dim: Any = None,
     noise_dim: str | None = None,
     seed: int | None = None,
+    tol: float = 0.7,
     **kwargs: Any,
 ) -> Any:
-    r"""Find the field which, with noise added, has the statistics of a noisy field.
+    r"""Find a field which, with noise added, has the statistics of a noisy field.
 
-    The model: ``da = s + n``. The result u is such that the mean over realizations n_i of the noise
-    of :math:`\Phi(u + n_i)` is :math:`\Phi(da)`, found from *da* as the start. Its statistics are
-    those of s; its values are close to s only where the signal stands out.
+    The model: ``da = s + n``. The result u is such that the mean over realizations of the noise
+
+    .. math:: \langle \Phi(u + n_i) \rangle_i = \Phi(d)
+
+    in units of the scatter over i, which is what the noise of the data may have changed; S0, S1,
+    ..., S4 weigh alike. The search begins with the data filtered so that each scale has the power
+    that is left without the noise, and ends where the rms difference is *tol*. So the statistics of
+    the result are those of s within their errors, and its values are close to s as far as the
+    signal stands out. The mean square error is that of a Wiener filter at best; a Wiener filter
+    loses power and structure.
+
+    With ``cross=True`` the cross statistics with the data are constrained as well,
+
+    .. math:: \langle \Phi^\times(u + n_i, u) \rangle_i = \Phi^\times(d, u),
+
+    so that ``da - u`` is like noise, too, unrelated to u. The result is then a draw among the
+    fields that may be s, farther from s than the other one is. Realizations differ; each begins
+    with another realization of the noise.
 
     Parameters
     ----------
     da : DataArray
         Signal and noise.
     noise : DataArray or float
-        Realizations of the noise along one dimension that *da* has not, on the same grid; or the
-        standard deviation of white noise, of which ten realizations are drawn. Each is used with
-        both signs, so the noise should be as likely as its negative.
+        Realizations of the noise along one dimension that *da* has not, on the same grid: ten are
+        enough, and few give rough errors. Or the standard deviation of white noise, of which ten
+        realizations are drawn. Each is used with both signs, so the noise should be as likely as
+        its negative.
     J, L : int
         As in `synthesize`.
+    cross : bool, default False
+        Constrain the cross statistics of the data with the result.
     dim : str or (str, str), optional
         Dimension(s) of a line or plane.
     noise_dim : str, optional
         Dimension of the realizations, if it cannot be guessed.
     seed : int, optional
         Seed of white noise.
+    tol : float, default 0.7
+        Where to stop: 1 is what the noise of the data leaves at s itself, 0 would fit that noise.
     **kwargs
-        As in `synthesize`.
+        ``statistics``, ``reduction``, ``realizations``, ``mask``, ``terms``, ``max_iter``,
+        ``boundary``, ... as in `synthesize`. There is one level of resolution.
 
     Returns
     -------
@@ -139,7 +170,18 @@ def denoise(
     Raises
     ------
     ValueError
-        If the noise has no dimension of realizations, or several that may be it.
+        If the noise has no dimension of realizations or several that may be it, or an argument of
+        `synthesize` has no meaning here.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, xscat
+    >>> rng = np.random.default_rng(0)
+    >>> s = xr.DataArray(rng.normal(size=(32, 32)).cumsum(0).cumsum(1), dims=("y", "x"))
+    >>> noisy = s / s.std() + rng.normal(size=s.shape)
+    >>> clean = noisy.scat.denoise(1.0, J=3, seed=1)
+    >>> bool(abs(clean - s / s.std()).mean() < 0.6 * abs(noisy - s / s.std()).mean())
+    True
 
     References
     ----------
@@ -149,22 +191,33 @@ def denoise(
     Planck dust polarisation full-sky maps using scattering transforms*, A&A 668, A122.
     """
     check_field(da)
-    seed = int(np.random.default_rng().integers(2**32)) if seed is None else seed
-    if not isinstance(noise, xr.DataArray):
-        draws = np.random.default_rng([seed, 2]).standard_normal((10, *da.shape)) * noise
-        noise = xr.DataArray(draws, dims=(NOISE_DIM, *da.dims), coords=da.coords)
-    else:
-        extra = [d for d in noise.dims if d not in da.dims] if noise_dim is None else [noise_dim]
-        if len(extra) != 1:
-            raise ValueError(
-                f"the noise has the dimensions {noise.dims}: it needs one more than the field, of "
-                "realizations; name it by noise_dim="
-            )
-        noise = noise.rename({extra[0]: NOISE_DIM}).drop_vars(NOISE_DIM, errors="ignore")
+    wrong = _NOT_FOR_DENOISING & set(kwargs)
+    if wrong:
+        raise ValueError(f"{', '.join(sorted(wrong))}: not for denoise()")
+    if kwargs.get("realizations", 1) > 1 and not cross:
+        raise ValueError("without cross=True there is one result: realizations= would be the same")
     history = kwargs.pop("return_history", False)
-    field, task, extras = grid_and_task(da, J, L, dim=dim, seed=seed, **kwargs)
-    extras = {"initial": da} | extras | {"noise": noise}
-    return mapped(da, field, extras, task, history)
+    field, task, extras = grid_and_task(da, J, L, dim=dim, seed=seed, steps=1, tol=tol, **kwargs)
+    extras["initial"] = da
+    std = None
+    if isinstance(noise, xr.DataArray):
+        extras["noise"] = _realizations(noise, da, noise_dim)
+    else:
+        std = float(noise)
+    return mapped(da, field, extras, replace(task, denoising=Denoising(std, cross)), history)
+
+
+def _realizations(noise: xr.DataArray, da: xr.DataArray, dim: str | None) -> xr.DataArray:
+    """The noise with its dimension of realizations under a known name."""
+    extra = [d for d in noise.dims if d not in da.dims] if dim is None else [dim]
+    if len(extra) != 1:
+        raise ValueError(
+            f"the noise has the dimensions {noise.dims}: it needs one more than the field, of "
+            "realizations; name it by noise_dim="
+        )
+    if noise.sizes[extra[0]] < 2:
+        raise ValueError("one realization of the noise does not tell its scatter: give ten or so")
+    return noise.rename({extra[0]: NOISE_DIM}).drop_vars(NOISE_DIM, errors="ignore")
 
 
 def separate(

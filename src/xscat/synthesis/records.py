@@ -48,6 +48,16 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Denoising:
+    """What is known of the noise besides realizations, and how it is removed."""
+
+    std: float | None
+    """Standard deviation of white noise, unless there are realizations."""
+    cross: bool
+    """Whether cross statistics of data and result are constrained."""
+
+
+@dataclass(frozen=True)
 class Task:
     """All that the synthesis of a map depends on, besides arrays."""
 
@@ -62,6 +72,7 @@ class Task:
     realizations: int
     gaussianize: bool
     terms: tuple[Any, ...] = ()
+    denoising: Denoising | None = None
 
     @property
     def levels(self) -> list[Level]:
@@ -88,4 +99,4 @@ class Maps:
     update: Array | None = None
     reference: Array | None = None
     noise: Array | None = None
-    """(n, cells): the statistics are those of the fields with noise added, on average."""
+    """(n, cells) realizations of the noise, to be removed."""

@@ -67,14 +67,14 @@ class Context:
         return coarsened(self.levels[: self.number + 1], cells)[-1]
 
 
-def run(maps: Maps, task: Task, index: int) -> tuple[Solution, list[Level]]:
+def run(maps: Maps, task: Task, index: int) -> Solution:
     """Fields (realization, cells) in the units of the target, and how they were found."""
     if len(task.levels) == 0 or not maps.valid.any():
         raise ValueError("there is no valid cell to synthesize")
     transform = None
     if task.gaussianize:
         maps, transform = _gaussianized(maps)
-    mean, std = _scale(maps)
+    mean, std = scale(maps)
     size = _batch_size(task)
     parts = []
     for first in range(0, task.realizations, size):
@@ -85,7 +85,7 @@ def run(maps: Maps, task: Task, index: int) -> tuple[Solution, list[Level]]:
     if transform is not None:
         values = transform.inverse(values)
     solution.fields = values
-    return solution, task.levels
+    return solution
 
 
 def _gaussianized(maps: Maps) -> tuple[Maps, Gaussianization]:
@@ -100,7 +100,7 @@ def _gaussianized(maps: Maps) -> tuple[Maps, Gaussianization]:
     return replace(maps, target=transform.forward(maps.target), **others), transform
 
 
-def _scale(maps: Maps) -> tuple[float, float]:
+def scale(maps: Maps) -> tuple[float, float]:
     """Mean and standard deviation of the target."""
     if isinstance(maps.target, Mapping):
         mean, variance = maps.target.get("S0", (0.0, 1.0))
@@ -149,11 +149,6 @@ class _Batch:
         if not isinstance(maps.target, Mapping):
             values = (maps.target - mean) / std
             self.targets = coarsened(task.target_levels, values)
-        self.noise = None
-        if maps.noise is not None:
-            # with both signs, a field cannot cancel noise by correlating with what was drawn
-            both = np.concatenate([maps.noise, -maps.noise]) / std
-            self.noise = coarsened(self.levels, np.nan_to_num(both))
         self.reference = None
         if maps.reference is not None:
             r = maps.reference
@@ -174,11 +169,10 @@ class _Batch:
         target, variance = self._target(k, engine, domain)
         reference = None if self.reference is None else context.tensor(self._finite_reference(k))
         main: Any = StatisticsLoss(engine, domain, constraint, target, variance, reference)
-        first = main if self.noise is None else _with_noise(main, context.tensor(self.noise[k]))
         others = [prepared(term, context) for term in self.task.terms]
 
         def loss(fields: Any) -> Any:
-            return first(fields) + sum(other(fields) for other in others)
+            return main(fields) + sum(other(fields) for other in others)
 
         def begin(coarser: Array | None) -> Array:
             guess = self._guess(k, main.noise_amplitude)
@@ -190,7 +184,7 @@ class _Batch:
                 guess = np.where(self.free[k], guess, frozen)
             return np.where(self.valid[k], guess, 0)
 
-        return Stage(loss if others else first, begin, main.power)
+        return Stage(loss if others else main, begin, main.power)
 
     def _finite_reference(self, k: int) -> Array:
         assert self.reference is not None
@@ -232,17 +226,6 @@ class _Batch:
             z, variance = measure(engine, stacked, domain, second, variance=True)
         assert variance is not None
         return z[0], variance[0]
-
-
-def _with_noise(loss: Any, noise: Any) -> Any:
-    """The loss of the mean statistics of fields with noise (n, cells) added."""
-    averaged = loss.averaging()
-
-    def mean_loss(fields: Any) -> Any:
-        losses = [averaged(u + noise) for u in fields]
-        return sum(losses[1:], losses[0]) / len(losses)
-
-    return mean_loss
 
 
 def prepared(term: Any, context: Context) -> Any:

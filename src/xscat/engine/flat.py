@@ -198,7 +198,7 @@ class Flat:
         """State of scale j + 1 from that of scale j."""
         return self._crop(state, j + 1)
 
-    def gram(self, state: Tensor, j: int) -> Tensor:
+    def gram(self, state: Tensor, waves: tuple[Tensor, Tensor], j: int) -> Tensor:
         """Gram matrices (batch, l, C, C) of all columns filtered at scale j, C = fields x columns.
 
         Means over all cells, by Parseval's theorem.

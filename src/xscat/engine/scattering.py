@@ -31,28 +31,31 @@ class Transforms(Protocol):
     def coverage(self, weights: Tensor, min_coverage: float) -> Any:
         """Which coefficients count, given weights (R, cells); None if all do, and alike."""
 
-    def start(self, fields: Tensor, coverage: Any) -> Tensor:
+    def start(self, fields: Tensor, coverage: Any) -> Any:
         """State of scale 0 of fields (batch, field, cells)."""
 
-    def first(self, state: Tensor, j: int, coverage: Any) -> tuple[Tensor, Tensor]:
+    def first(self, state: Any, j: int, coverage: Any) -> tuple[Tensor, Tensor]:
         """Coefficients W of scale j of the fields, real and imaginary (batch, field, l, P)."""
 
     def to_field(self, x: Tensor, j: int) -> Tensor:
         """Coefficients (..., P) of scale j on the cells of the field."""
 
-    def append(self, state: Tensor, U: Tensor, j: int, coverage: Any) -> Tensor:
+    def append(self, state: Any, U: Tensor, j: int, coverage: Any) -> Any:
         """State with moduli of scale j (batch, field, l, P) as further columns."""
 
-    def coarsen(self, state: Tensor, j: int, coverage: Any) -> Tensor:
+    def coarsen(self, state: Any, j: int, coverage: Any) -> Any:
         """State of scale j + 1."""
 
-    def gram(self, state: Tensor, j: int) -> Tensor | None:
-        """Means over all cells of the products of all filtered columns, if there is a short cut."""
+    def gram(self, state: Any, waves: tuple[Tensor, Tensor], j: int) -> Tensor | None:
+        """Means over all cells of the products of all filtered columns, if there is a short cut.
 
-    def block_grams(self, state: Tensor, j: int) -> Tensor | None:
+        *waves* are the real and imaginary part of W, as `first` returns them.
+        """
+
+    def block_grams(self, state: Any, j: int) -> Tensor | None:
         """The same over each of equal blocks of cells (blocks, ...), if there is a short cut."""
 
-    def rows(self, state: Tensor, j: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def rows(self, state: Any, j: int) -> Iterator[tuple[Tensor, Tensor]]:
         """For each orientation, all columns filtered at scale j, real and imaginary (B, C, P)."""
 
     def blocks(self, x: Tensor, j: int) -> Tensor:
@@ -97,19 +100,38 @@ def moments(
 ) -> Moments:
     """Moments of fields (B, F, cells), with U = |W|^exponent, over the valid coefficients."""
     n_fields = fields.shape[1]
+    short_cut = second_layer and coverage is None and average == "mean" and not variance
     result = Moments([], [], [], Moments([], [], []) if variance else None)
     state = grid.start(fields, coverage)
     for j in range(grid.spec.J):
         real, imag = grid.first(state, j, coverage)
         U = hypotenuse(real, imag)
         U = U if exponent == 1 else U**exponent
-        _first_layer(result, grid, j, U, _products(real, imag), coverage, average)
-        if second_layer:
-            state = grid.append(state, U, j, coverage)
-            _second_layer(result, grid, j, state, n_fields, coverage, average)
+        state = grid.append(state, U, j, coverage) if second_layer else state
+        gram = grid.gram(state, (real, imag), j) if short_cut else None
+        if gram is not None:
+            _all_cells(result, U, gram, n_fields)
+        else:
+            _first_layer(result, grid, j, U, _products(real, imag), coverage, average)
+            if second_layer:
+                _second_layer(result, grid, j, state, n_fields, coverage, average)
         if j + 1 < grid.spec.J:
             state = grid.coarsen(state, j, coverage)
     return result
+
+
+def _all_cells(result: Moments, U: Tensor, gram: Tensor, n_fields: int) -> None:
+    """Moments of one scale whose Gram matrix is known."""
+    gram = _by_field(gram[None], n_fields)
+    power = gram[:, :, :, :, 0, :, 0].permute(0, 1, 3, 4, 2)
+    result.modulus.append(U.mean(-1)[None])
+    result.power.append(power.real if n_fields == 1 else power)
+    result.gram.append(gram)
+
+
+def _by_field(gram: Tensor, n_fields: int) -> Tensor:
+    """(..., C, C) → (..., field, C, field, C), C the number of all columns or of those of a field."""
+    return gram.unflatten(-1, (n_fields, -1)).unflatten(-3, (n_fields, -1))
 
 
 def _first_layer(
@@ -142,24 +164,18 @@ def _second_layer(
     result: Moments,
     grid: Transforms,
     j: int,
-    state: Tensor,
+    state: Any,
     n_fields: int,
     coverage: Coverage | None,
     average: str,
 ) -> None:
-    def by_field(g: Tensor) -> Tensor:
-        return g.unflatten(-1, (n_fields, -1)).unflatten(-3, (n_fields, -1))
-
-    if coverage is None and average == "mean":
-        if result.variance is None:
-            mean = grid.gram(state, j)
-        elif (means := grid.block_grams(state, j)) is not None:
+    if coverage is None and average == "mean" and result.variance is not None:
+        means = grid.block_grams(state, j)
+        if means is not None:
             mean, variance = mean_of_blocks(means)
-            result.variance.gram.append(by_field(variance[None] / grid.block_share(j)))
-        else:
-            mean = None
-        if mean is not None:
-            result.gram.append(by_field(mean[None]))
+            variance = variance / grid.block_share(j)
+            result.variance.gram.append(_by_field(variance[None], n_fields))
+            result.gram.append(_by_field(mean[None], n_fields))
             return
     valid = weights = None
     grams, variances = [], []
@@ -180,9 +196,9 @@ def _second_layer(
         )
         grams.append(mean)
         variances.append(variance / grid.block_share(j))
-    result.gram.append(by_field(torch.stack(grams, 2)))
+    result.gram.append(_by_field(torch.stack(grams, 2), n_fields))
     if result.variance is not None:
-        result.variance.gram.append(by_field(torch.stack(variances, 2)))
+        result.variance.gram.append(_by_field(torch.stack(variances, 2), n_fields))
 
 
 def dense(m: Moments, J: int, L: int) -> dict[str, Tensor]:
@@ -212,12 +228,28 @@ def dense(m: Moments, J: int, L: int) -> dict[str, Tensor]:
     return result | {"S3": S3, "S4": S4}
 
 
-def hypotenuse(real: Tensor, imag: Tensor) -> Tensor:
+class _Hypotenuse(torch.autograd.Function):
     """Modulus, with a zero gradient where it is zero."""
-    square = real * real + imag * imag
-    if not square.requires_grad:
-        return square.sqrt_()
-    return square.clamp_min(torch.finfo(square.dtype).tiny).sqrt()
+
+    @staticmethod
+    def forward(ctx: Any, real: Tensor, imag: Tensor) -> Tensor:
+        modulus = (real * real).addcmul_(imag, imag).sqrt_()
+        if any(ctx.needs_input_grad):
+            ctx.save_for_backward(real, imag, modulus)
+        return modulus
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        real, imag, modulus = ctx.saved_tensors
+        least = torch.finfo(modulus.dtype).tiny ** 0.5
+        over = gradients[0] / modulus.clamp_min(least)
+        return real * over, imag * over
+
+
+def hypotenuse(real: Tensor, imag: Tensor) -> Tensor:
+    """Modulus of a complex tensor."""
+    result: Tensor = _Hypotenuse.apply(real, imag)
+    return result
 
 
 def _products(real: Tensor, imag: Tensor) -> Tensor:

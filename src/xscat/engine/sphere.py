@@ -1,7 +1,6 @@
 """Wavelet transforms on HEALPix cells, as sparse products on a pyramid of ever coarser maps.
 
-A *state* is a stack of maps at the level of scale j: (cells, batch, field, column), columns as in
-`flat`. Cells are in nested order. On the full sky they are kept in the order (ring of faces, cell
+A *state* holds the maps at the level of scale j, cells first. They are in nested order. On the full sky they are kept in the order (ring of faces, cell
 in the face, face): a rotation by 90° in longitude takes a face to the next, so four consecutive
 cells share one stencil, which then applies to four times as many columns.
 """
@@ -9,7 +8,6 @@ cells share one stencil, which then applies to four times as many columns.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,8 +17,9 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from .moments import border_loss, centered, column_groups
-from .products import block_grams, filtered_gram, filtered_pairs
+from .moments import border_loss, centered
+from .operators import Operator
+from .products import block_grams, filtered_gram
 from .stencils import (
     SMOOTHING,
     SMOOTHING_RADIUS,
@@ -33,109 +32,8 @@ from .wavelets import Array, Wavelet, support_radius
 
 Tensor = torch.Tensor
 
-with warnings.catch_warnings():  # torch announces once per process that CSR is in beta
-    warnings.simplefilter("ignore")
-    torch.eye(2).to_sparse_csr()
-
 # Blocks of cells whose scatter gives error bars have at least so many.
 CELLS_PER_BLOCK = 32
-
-
-class _Product(torch.autograd.Function):
-    """Sparse matrices of one pattern times the columns of x (n_in, B) → (C n_out, B)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, operator: Operator, channels: slice) -> Tensor:
-        ctx.operator, ctx.channels = operator, channels
-        return torch.cat([matrix @ x for matrix in operator.matrices[channels]])
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        transposes = ctx.operator.transposes[ctx.channels]
-        parts = gradients[0].chunk(len(transposes))
-        return sum(m @ g.contiguous() for m, g in zip(transposes, parts, strict=True)), None, None
-
-
-class Operator:
-    """Sparse matrices applied to the columns of a map, differentiable.
-
-    Parameters
-    ----------
-    matrices : list of scipy.sparse.csr_array
-        They act on the rows of the input followed by the halo, counted in groups of *copies*.
-    halo : (h copies,) int, optional
-        Rows of the input that are appended to it.
-    copies : int
-        Number of consecutive rows that share a stencil.
-    """
-
-    def __init__(
-        self,
-        matrices: list[Any],
-        *,
-        halo: Array | None = None,
-        copies: int = 1,
-        dtype: torch.dtype,
-        device: torch.device,
-    ):
-        self.copies, self.dtype, self.device = copies, dtype, device
-        self.halo = None if halo is None else torch.as_tensor(halo, device=device)
-        self._scipy = matrices
-        self.matrices = [self._to_torch(m) for m in matrices]
-
-    def _to_torch(self, matrix: Any) -> Tensor:
-        return torch.sparse_csr_tensor(
-            torch.as_tensor(matrix.indptr.astype(np.int32, copy=False)),
-            torch.as_tensor(matrix.indices.astype(np.int32, copy=False)),
-            torch.as_tensor(matrix.data, dtype=self.dtype),
-            matrix.shape,
-            device=self.device,
-            check_invariants=False,
-        )
-
-    @cached_property
-    def transposes(self) -> list[Tensor]:
-        """The transposed matrices, made when the first gradient is asked for."""
-        return [self._to_torch(m.T.tocsr()) for m in self._scipy]
-
-    @property
-    def n_pairs(self) -> int:
-        """Number of pairs of matrices, of real and imaginary parts."""
-        return len(self._scipy) // 2
-
-    @cached_property
-    @torch.inference_mode(False)
-    def pairs(self) -> Tensor:
-        """All in one matrix: its rows are, from the outside in, pairs, cells, parts."""
-        return self._to_torch(self._interleaved())
-
-    @cached_property
-    @torch.inference_mode(False)
-    def pairs_transposed(self) -> Tensor:
-        """Its transpose, made when the first gradient is asked for."""
-        return self._to_torch(self._interleaved().T.tocsr())
-
-    def _interleaved(self) -> Any:
-        n = self._scipy[0].shape[0]
-        rows = np.arange(len(self._scipy) * n).reshape(-1, 2, n).swapaxes(1, 2).ravel()
-        return sparse.vstack(self._scipy, format="csr")[rows]
-
-    @property
-    def nbytes(self) -> int:
-        """Memory of the matrices."""
-        return self._scipy[0].indices.nbytes + sum(m.data.nbytes for m in self._scipy)
-
-    def with_halo(self, x: Tensor) -> Tensor:
-        """What the matrices act on, for x (n_in, ...)."""
-        if self.halo is not None:
-            x = torch.cat([x, x[self.halo]])
-        return x.reshape(self.matrices[0].shape[1], -1)
-
-    def __call__(self, x: Tensor, channels: slice = slice(None)) -> Tensor:
-        """Apply the matrices *channels* to x (n_in, ...): (C, n_out, ...)."""
-        columns = x.shape[1:]
-        y = _Product.apply(self.with_halo(x), self, channels)
-        return y.view(len(self.matrices[channels]), -1, *columns)
 
 
 @dataclass(frozen=True)
@@ -175,9 +73,29 @@ class SphereCoverage:
     weights: list[Tensor]
     """(R, cells)"""
 
-    def column(self, j: int, group: int) -> Tensor:
-        """Validity of a group of columns at scale j, as a mask of the states (cells, 1, 1, 1)."""
-        return self.columns[j][:, group, None, None, None] > 0
+    def of_field(self, j: int) -> Tensor:
+        """Validity of the field at scale j, as a mask of the fields of a state."""
+        return self.columns[j][:, :1, None]
+
+    def of_moduli(self, j: int, n_scales: int, L: int) -> Tensor:
+        """Validity of the moduli of the first scales at scale j, as a mask of a state's moduli."""
+        return self.columns[j][:, None, None, 1 : 1 + n_scales].repeat_interleave(L, -1)
+
+
+@dataclass(frozen=True)
+class State:
+    """Maps of one scale: the fields, and the moduli that were taken so far."""
+
+    fields: Tensor
+    """(cells, batch, field)"""
+    moduli: Tensor | None = None
+    """(cells, batch, field, column): U[0, 0], U[0, 1], ..., U[j, L-1]"""
+
+    @property
+    def columns(self) -> Tensor:
+        """Both, as columns of each field."""
+        fields = self.fields[..., None]
+        return fields if self.moduli is None else torch.cat([fields, self.moduli], -1)
 
 
 class Level:
@@ -227,10 +145,10 @@ class Level:
         x, y, z = cell_vectors(centers, self.level).T
         return -np.arctan2(y, x) * np.where(z >= 0, 1, -1)
 
-    def _matrices(
+    def _matrix(
         self, radius: int, weights: Any, centers: Array | None = None
-    ) -> tuple[list[Any], Array | None]:
-        """CSR matrices of weights(neighbors, east, north, centers) → (C, n, K), and the halo."""
+    ) -> tuple[Any, Array | None]:
+        """CSR matrix (C n, rows) of weights(neighbors, east, north, centers) → (C, n, K), and halo."""
         centers = self.centers if centers is None else centers
         size = (2 * radius + 1) ** 2
         positions = np.empty((len(centers), size), np.int32)
@@ -246,20 +164,21 @@ class Level:
         rows, halo = self._with_halo(positions)
         n_columns = len(self.centers) + (0 if halo is None else len(halo) // self.copies)
         # absent cells have weight 0 in the first column: all rows are then of one length
-        columns = rows.clip(min=0).ravel()
+        columns = np.tile(rows.clip(min=0).ravel(), len(values))
         pointer = np.arange(0, len(columns) + 1, size, dtype=np.int32)
-        shape = (len(centers), n_columns)
-        return [sparse.csr_array((v.ravel(), columns, pointer), shape) for v in values], halo
+        shape = (len(values) * len(centers), n_columns)
+        return sparse.csr_array((values.ravel(), columns, pointer), shape), halo
 
     @property
     def _precision(self) -> type[np.floating[Any]]:
         return np.float32 if self.spec.dtype == torch.float32 else np.float64
 
     def _operator(
-        self, matrices: list[Any], halo: Array | None, dtype: torch.dtype | None = None
+        self, matrix: Any, halo: Array | None, channels: int = 1, dtype: torch.dtype | None = None
     ) -> Operator:
         return Operator(
-            matrices,
+            matrix,
+            channels,
             halo=halo,
             copies=self.copies,
             dtype=dtype or self.spec.dtype,
@@ -276,7 +195,7 @@ class Level:
             parts = np.stack([psi.real, psi.imag], 1).reshape(-1, *around.shape)
             return parts.astype(self._precision)
 
-        return self._operator(*self._matrices(self.spec.wavelet.radius, weights))
+        return self._operator(*self._matrix(self.spec.wavelet.radius, weights), 2 * self.spec.L)
 
     @cached_property
     def envelope(self) -> Operator:
@@ -292,7 +211,7 @@ class Level:
             envelope[around < 0] = 0
             return (envelope / envelope.sum(-1, keepdims=True))[None]
 
-        return self._operator(*self._matrices(radius, weights), dtype=torch.float64)
+        return self._operator(*self._matrix(radius, weights), dtype=torch.float64)
 
     @property
     def field_envelope(self) -> Operator:
@@ -327,14 +246,14 @@ class Level:
         def weights(around: Array, east: Array, north: Array, centers: Array) -> Array:
             return smoothing_stencils(around, east, north)[None].astype(self._precision)
 
-        (smoothing,), halo = self._matrices(SMOOTHING_RADIUS, weights, self.siblings)
+        smoothing, halo = self._matrix(SMOOTHING_RADIUS, weights, self.siblings)
         return (self.mean_of_siblings @ smoothing).tocsr(), halo
 
     @cached_property
     def coarsener(self) -> Operator:
         """The same, for states."""
         matrix, halo = self.coarsening
-        return self._operator([matrix], halo)
+        return self._operator(matrix, halo)
 
     def coarser(self) -> Level:
         """The next level."""
@@ -385,53 +304,64 @@ class Sphere:
             return x
         return x.unflatten(-1, (3, 4, -1)).transpose(-1, -2).flatten(-3)
 
-    def start(self, fields: Tensor, coverage: SphereCoverage | None) -> Tensor:
+    def start(self, fields: Tensor, coverage: SphereCoverage | None) -> State:
         """State of scale 0 of fields (batch, field, cells)."""
-        state = self._arrange(fields).permute(2, 0, 1)[..., None].contiguous()
-        return state if coverage is None else centered(state, coverage.column(0, 0), 0)
+        x = self._arrange(fields).permute(2, 0, 1).contiguous()
+        return State(x if coverage is None else centered(x, coverage.of_field(0) > 0, 0))
 
-    def first(
-        self, state: Tensor, j: int, coverage: SphereCoverage | None
-    ) -> tuple[Tensor, Tensor]:
+    def first(self, state: State, j: int, coverage: SphereCoverage | None) -> tuple[Tensor, Tensor]:
         """Coefficients W of scale j of each field, real and imaginary part (batch, field, l, P)."""
-        real, imag = filtered_pairs(state[..., 0].contiguous(), self.levels[j].wavelets)
-        return real.permute(2, 3, 0, 1), imag.permute(2, 3, 0, 1)
+        W = self.levels[j].wavelets(state.fields).unflatten(0, (-1, 2))
+        real, imag = W.permute(1, 3, 4, 0, 2).unbind()
+        return real, imag
 
-    def append(self, state: Tensor, U: Tensor, j: int, coverage: SphereCoverage | None) -> Tensor:
+    def append(self, state: State, U: Tensor, j: int, coverage: SphereCoverage | None) -> State:
         """State with the moduli of scale j (batch, field, l, P) as further columns."""
         U = U.permute(3, 0, 1, 2)
         if coverage is not None:
-            U = centered(U, coverage.column(j, j + 1), 0)
-        return torch.cat([state, U], -1)
+            U = centered(U, coverage.columns[j][:, j + 1, None, None, None] > 0, 0)
+        return State(
+            state.fields, U if state.moduli is None else torch.cat([state.moduli, U], -1)
+        )
 
-    def coarsen(self, state: Tensor, j: int, coverage: SphereCoverage | None) -> Tensor:
+    def coarsen(self, state: State, j: int, coverage: SphereCoverage | None) -> State:
         """State of scale j + 1: valid cells smoothed, then averaged by four."""
-        coarsener = self.levels[j].coarsener
+        coarsener, moduli = self.levels[j].coarsener, state.moduli
         if coverage is None:
-            return coarsener(state)[0]
-        groups = column_groups(state.shape[-1], 1, self.spec.L)
-        valid, coarse_valid = (coverage.columns[i][:, None, None, groups] for i in (j, j + 1))
-        share = coarsener(valid)[0].clamp_min(1e-6)
-        return centered(coarsener(state * valid)[0] / share, coarse_valid > 0, 0)
+            fields = coarsener(state.fields)[0]
+            return State(fields, None if moduli is None else coarsener(moduli)[0])
 
-    def gram(self, state: Tensor, j: int) -> Tensor | None:
+        def coarse(x: Tensor, valid: Tensor, coarse_valid: Tensor) -> Tensor:
+            share = coarsener(valid)[0].clamp_min(1e-6)
+            return centered(coarsener(x * valid)[0] / share, coarse_valid > 0, 0)
+
+        fields = coarse(state.fields, *(coverage.of_field(i) for i in (j, j + 1)))
+        if moduli is not None:
+            n, L = moduli.shape[-1] // self.spec.L, self.spec.L
+            moduli = coarse(moduli, *(coverage.of_moduli(i, n, L) for i in (j, j + 1)))
+        return State(fields, moduli)
+
+    def gram(self, state: State, waves: tuple[Tensor, Tensor], j: int) -> Tensor | None:
         """Means over all cells of the products of all filtered columns (batch, l, C, C)."""
         level = self.levels[j]
-        return filtered_gram(state, level.wavelets) / level.n_cells
+        assert state.moduli is not None
+        return filtered_gram(state.moduli, *waves, level.wavelets) / level.n_cells
 
-    def block_grams(self, state: Tensor, j: int) -> Tensor | None:
+    def block_grams(self, state: State, j: int) -> Tensor | None:
         """The means of these products over each block (blocks, batch, l, C, C)."""
         level, n_blocks = self.levels[j], self._n_blocks(j)
         if level.cells is not None:  # blocks of a part of the sphere are not equal
             return None
-        sums = block_grams(state, level.wavelets, n_blocks // level.copies)
+        columns = state.columns.flatten(2)
+        sums = block_grams(columns, level.wavelets, n_blocks // level.copies)
         return sums * (n_blocks / level.n_cells)
 
-    def rows(self, state: Tensor, j: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def rows(self, state: State, j: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Real and imaginary part (batch, C, P) of all columns filtered at scale j."""
+        columns = state.columns.flatten(2)
         for l in range(self.spec.L):
-            real, imag = self.levels[j].wavelets(state, slice(2 * l, 2 * l + 2))
-            yield real.flatten(-2).permute(1, 2, 0), imag.flatten(-2).permute(1, 2, 0)
+            real, imag = self.levels[j].wavelets(columns, slice(2 * l, 2 * l + 2))
+            yield real.permute(1, 2, 0), imag.permute(1, 2, 0)
 
     def blocks(self, x: Tensor, j: int) -> Tensor:
         """Values (..., P) by blocks of cells that follow each other (..., blocks, P), 0 beyond."""

@@ -19,7 +19,8 @@ import torch
 from scipy import sparse
 
 from .flat import Flat, FlatCoverage, FlatSpec
-from .sphere import Level, Operator, Sphere, SphereCoverage, SphereSpec
+from .operators import Operator
+from .sphere import Level, Sphere, SphereCoverage, SphereSpec, State
 from .spin_stencils import SpinFit, transport_angles
 from .stencils import SMOOTHING_RADIUS, smoothing_stencils
 from .wavelets import Array
@@ -129,7 +130,7 @@ class SpinLevel(Level):
             parts = np.stack([a1.real, a1.imag, a2.real, a2.imag], 1)
             return parts.reshape(-1, *around.shape).astype(precision)
 
-        return self._operator(*self._matrices(self.spec.radius, weights))
+        return self._operator(*self._matrix(self.spec.radius, weights), 4 * self.spec.L)
 
     @cached_property
     def field_envelope(self) -> Operator:
@@ -144,14 +145,14 @@ class SpinLevel(Level):
             angle = transport_angles(centers, around, self.level, self.level)
             return (smoothing_stencils(around, east, north) * self._phase(angle))[None]
 
-        (smoothing,), halo = self._matrices(SMOOTHING_RADIUS, weights, self.siblings)
+        smoothing, halo = self._matrix(SMOOTHING_RADIUS, weights, self.siblings)
         children = self.siblings[:, None]
         angle = transport_angles(children[:, 0] // 4, children, self.level - 1, self.level)
         turned = self.mean_of_siblings @ sparse.dia_array(
             (self._phase(angle.T), [0]), (len(children),) * 2
         )
         matrix = (turned @ smoothing).tocsr()
-        return self._operator([matrix.real, matrix.imag], halo)
+        return self._operator(sparse.vstack([matrix.real, matrix.imag], format="csr"), halo, 2)
 
     def _phase(self, angle: Array) -> Array:
         return np.exp(1j * self.spec.spin * angle)
@@ -173,51 +174,47 @@ class SpinSphere(Sphere):
         self._operators += [level.mode_wavelets for level in self.levels]
         self._operators += [level.component_coarsener for level in self.levels[:-1]]
 
-    def _modes(self, state: Tensor, j: int, l: slice) -> Tensor:
+    def _modes(self, state: State, j: int, l: slice) -> Tensor:
         """Coefficients of the modes: (l, real and imaginary, cells, batch, mode)."""
-        components = state[..., 0].contiguous()
         channels = slice(4 * (l.start or 0), None if l.stop is None else 4 * l.stop)
-        products = self.levels[j].mode_wavelets(components, channels).unflatten(0, (-1, 4))
+        products = self.levels[j].mode_wavelets(state.fields, channels).unflatten(0, (-1, 4))
         a1, a2 = products[:, :2], products[:, 2:]
         return torch.stack([a1[..., 0] + a2[..., 1], a1[..., 1] - a2[..., 0]], -1)
 
-    def start(self, fields: Tensor, coverage: SphereCoverage | None) -> Tensor:
+    def start(self, fields: Tensor, coverage: SphereCoverage | None) -> State:
         """State of scale 0 of components (batch, component, cells), 0 where they are missing."""
         state = super().start(fields, None)
-        return state if coverage is None else torch.where(coverage.column(0, 0), state, 0)
+        if coverage is None:
+            return state
+        return State(torch.where(coverage.of_field(0) > 0, state.fields, 0))
 
-    def first(
-        self, state: Tensor, j: int, coverage: SphereCoverage | None
-    ) -> tuple[Tensor, Tensor]:
+    def first(self, state: State, j: int, coverage: SphereCoverage | None) -> tuple[Tensor, Tensor]:
         """Coefficients W of scale j of the modes, real and imaginary part (batch, mode, l, P)."""
         real, imag = self._modes(state, j, slice(None)).permute(1, 3, 4, 0, 2)
         return real, imag
 
-    def gram(self, state: Tensor, j: int) -> None:
+    def block_grams(self, state: State, j: int) -> None:
         """There is no short cut: the first columns are filtered otherwise."""
         return None
 
-    def block_grams(self, state: Tensor, j: int) -> None:
-        """There is none for blocks either."""
-        return None
-
-    def rows(self, state: Tensor, j: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def rows(self, state: State, j: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Real and imaginary part (batch, C, P) of all columns filtered at scale j."""
+        assert state.moduli is not None
         for l in range(self.spec.L):
             modes = self._modes(state, j, slice(l, l + 1))[0]
-            moduli = self.levels[j].wavelets(state, slice(2 * l, 2 * l + 2))[..., 1:]
+            moduli = self.levels[j].wavelets(state.moduli, slice(2 * l, 2 * l + 2))
             real, imag = torch.cat([modes[..., None], moduli], -1).flatten(-2).permute(0, 2, 3, 1)
             yield real, imag
 
-    def coarsen(self, state: Tensor, j: int, coverage: SphereCoverage | None) -> Tensor:
+    def coarsen(self, state: State, j: int, coverage: SphereCoverage | None) -> State:
         """State of scale j + 1: valid cells smoothed, then averaged by four."""
-        components, level = state[..., 0], self.levels[j]
+        components, level = state.fields, self.levels[j]
         if coverage is not None:
-            valid = coverage.column(j, 0)[..., 0].to(components.dtype)
+            valid = coverage.of_field(j)
             components = components * valid
-        cos, sin = level.component_coarsener(components.contiguous())
+        cos, sin = level.component_coarsener(components)
         coarse = torch.stack([cos[..., 0] - sin[..., 1], cos[..., 1] + sin[..., 0]], -1)
         if coverage is not None:
             share = level.coarsener(valid)[0]
             coarse = torch.where(share > 1e-6, coarse / share, 0)
-        return torch.cat([coarse[..., None], super().coarsen(state, j, coverage)[..., 1:]], -1)
+        return State(coarse, super().coarsen(state, j, coverage).moduli)

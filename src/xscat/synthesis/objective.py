@@ -19,7 +19,7 @@ from scipy import sparse
 
 from ..engine.moments import Coverage, column_groups, weighted_mean
 from ..engine.scattering import Moments, moments
-from ..engine.sphere import Operator
+from ..engine.operators import Operator
 from .records import Constraint
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -295,7 +295,7 @@ class StatisticsLoss:
             raise ValueError("no statistic of the target is finite: there are too few valid cells")
         matrix = sparse.diags_array(1 / sigma[keep]) @ matrix[keep]
         self.n_statistics = max(1, round(count * keep.sum() / len(keep)))
-        self.matrix = Operator([matrix.tocsr()], dtype=torch.float64, device=engine.spec.device)
+        self.matrix = Operator(matrix.tocsr(), dtype=torch.float64, device=engine.spec.device)
         wanted = matrix @ np.where(usable, z, 0)
         self.wanted = torch.as_tensor(wanted, device=engine.spec.device)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..engine.sphere import Operator
+from ..engine.operators import Operator
 from ..grids import Grid, HealpixGrid
 from .multiscale import coarser_grid, sphere_coarsener
 
@@ -64,7 +64,7 @@ def _on_sphere(grid: HealpixGrid, gains: Array, like: Tensor) -> Map:
     level: Any = grid
     while len(steps) < len(gains) - 1 and (coarse := coarser_grid(level)) is not None:
         matrix = sphere_coarsener(level)
-        steps.append((Operator([matrix], **kind), Operator([(4 * matrix.T).tocsr()], **kind)))
+        steps.append((Operator(matrix, **kind), Operator((4 * matrix.T).tocsr(), **kind)))
         level = coarse
     extra = [float(gains[0]), *np.maximum(np.diff(gains), 0).tolist()]
 

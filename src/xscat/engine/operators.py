@@ -1,0 +1,122 @@
+"""Products of sparse matrices with many maps at once."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+
+from .wavelets import Array
+
+Tensor = torch.Tensor
+
+with warnings.catch_warnings():  # torch announces once per process that CSR is in beta
+    warnings.simplefilter("ignore")
+    torch.eye(2).to_sparse_csr()
+
+# From so many columns on, sums over bags of embeddings are faster than CSR, most at multiples.
+BAG_COLUMNS = 16
+
+
+def times(matrix: Tensor, x: Tensor) -> Tensor:
+    """CSR matrix times x (n, columns)."""
+    if x.shape[1] < BAG_COLUMNS or x.dtype != torch.float32 or x.device.type != "cpu":
+        return matrix @ x
+    columns, pointer = matrix.col_indices(), matrix.crow_indices()
+    return torch.embedding_bag(x, columns, pointer, False, 0, False, matrix.values(), True)[0]
+
+
+class _Product(torch.autograd.Function):
+    """Some channels of an operator times x (n_in, ...): (C n_out, columns)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, operator: Operator, channels: slice) -> Tensor:
+        ctx.operator, ctx.channels, ctx.shape = operator, channels, x.shape
+        return operator.times(x, channels)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        gradient = ctx.operator.transposed_times(gradients[0], ctx.channels)
+        return gradient.view(ctx.shape), None, None
+
+
+class Operator:
+    """A sparse matrix applied to the columns of a map, differentiable.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse.csr_array
+        Its rows are those of all channels, one channel after the other. It acts on the rows of the
+        input followed by the halo, counted in groups of *copies*.
+    channels : int
+        Number of channels.
+    halo : (h copies,) int, optional
+        Rows of the input that are appended to it.
+    copies : int
+        Number of consecutive rows that share a stencil.
+    """
+
+    def __init__(
+        self,
+        matrix: Any,
+        channels: int = 1,
+        *,
+        halo: Array | None = None,
+        copies: int = 1,
+        dtype: torch.dtype,
+        device: torch.device,
+    ):
+        self.channels, self.copies, self.dtype, self.device = channels, copies, dtype, device
+        self.halo = None if halo is None else torch.as_tensor(halo, device=device)
+        self._scipy = matrix
+        self._parts: dict[tuple[int, int, bool], Tensor] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the matrix."""
+        return self._scipy.indices.nbytes + self._scipy.data.nbytes
+
+    def _part(self, channels: slice, transposed: bool = False) -> Tensor:
+        """Rows of some channels, or their transpose, made when it is asked for."""
+        start, stop, _ = channels.indices(self.channels)
+        key = start, stop, transposed
+        if key not in self._parts:
+            n = self._scipy.shape[0] // self.channels
+            whole = stop - start == self.channels
+            rows = self._scipy if whole else self._scipy[n * start : n * stop]
+            with torch.inference_mode(False):
+                self._parts[key] = self._to_torch(rows.T.tocsr() if transposed else rows)
+        return self._parts[key]
+
+    def _to_torch(self, matrix: Any) -> Tensor:
+        return torch.sparse_csr_tensor(
+            torch.as_tensor(matrix.indptr.astype(np.int32, copy=False)),
+            torch.as_tensor(matrix.indices.astype(np.int32, copy=False)),
+            torch.as_tensor(matrix.data, dtype=self.dtype),
+            matrix.shape,
+            device=self.device,
+            check_invariants=False,
+        )
+
+    def times(self, x: Tensor, channels: slice = slice(None)) -> Tensor:
+        """Matrix times x (n_in, ...): (C n_out / copies, copies columns), not differentiable."""
+        x = x.reshape(len(x), -1)
+        if self.halo is not None:
+            x = torch.cat([x, x.index_select(0, self.halo)])
+        return times(self._part(channels), x.view(self._scipy.shape[1], -1))
+
+    def transposed_times(self, y: Tensor, channels: slice = slice(None)) -> Tensor:
+        """Transposed matrix times the like of what `times` returns: (n_in, columns)."""
+        x = times(self._part(channels, transposed=True), y.contiguous())
+        if self.halo is None:
+            return x.view(len(x) * self.copies, -1)
+        x = x.view(len(x) * self.copies, -1)
+        n = len(x) - len(self.halo)
+        return x[:n].index_add_(0, self.halo, x[n:])
+
+    def __call__(self, x: Tensor, channels: slice = slice(None)) -> Tensor:
+        """Apply the channels to x (n_in, ...): (C, n_out, ...)."""
+        n_channels = len(range(*channels.indices(self.channels)))
+        return _Product.apply(x, self, channels).view(n_channels, -1, *x.shape[1:])

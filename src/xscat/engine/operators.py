@@ -20,6 +20,18 @@ with warnings.catch_warnings():  # torch announces once per process that CSR is 
 BAG_COLUMNS = 16
 
 
+def to_torch(matrix: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """CSR matrix of SciPy as one of torch."""
+    return torch.sparse_csr_tensor(
+        torch.as_tensor(matrix.indptr.astype(np.int32, copy=False)),
+        torch.as_tensor(matrix.indices.astype(np.int32, copy=False)),
+        torch.as_tensor(matrix.data, dtype=dtype),
+        matrix.shape,
+        device=device,
+        check_invariants=False,
+    )
+
+
 def times(matrix: Tensor, x: Tensor) -> Tensor:
     """CSR matrix times x (n, columns)."""
     if x.shape[1] < BAG_COLUMNS or x.dtype != torch.float32 or x.device.type != "cpu":
@@ -87,18 +99,9 @@ class Operator:
             whole = stop - start == self.channels
             rows = self._scipy if whole else self._scipy[n * start : n * stop]
             with torch.inference_mode(False):
-                self._parts[key] = self._to_torch(rows.T.tocsr() if transposed else rows)
+                rows = rows.T.tocsr() if transposed else rows
+                self._parts[key] = to_torch(rows, self.dtype, self.device)
         return self._parts[key]
-
-    def _to_torch(self, matrix: Any) -> Tensor:
-        return torch.sparse_csr_tensor(
-            torch.as_tensor(matrix.indptr.astype(np.int32, copy=False)),
-            torch.as_tensor(matrix.indices.astype(np.int32, copy=False)),
-            torch.as_tensor(matrix.data, dtype=self.dtype),
-            matrix.shape,
-            device=self.device,
-            check_invariants=False,
-        )
 
     def times(self, x: Tensor, channels: slice = slice(None)) -> Tensor:
         """Matrix times x (n_in, ...): (C n_out / copies, copies columns), not differentiable."""

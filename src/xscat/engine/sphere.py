@@ -187,13 +187,12 @@ class Level:
 
     @cached_property
     def wavelets(self) -> Operator:
-        """The wavelets: channels 2 l and 2 l + 1 are real and imaginary part of orientation l."""
+        """The wavelets: channels are the real parts of all orientations, then the imaginary."""
 
         def weights(around: Array, east: Array, north: Array, centers: Array) -> Array:
             angles = self._angles(centers)
             psi = wavelet_stencils(around, east, north, angles, self.spec.wavelet, self.spec.L)
-            parts = np.stack([psi.real, psi.imag], 1).reshape(-1, *around.shape)
-            return parts.astype(self._precision)
+            return np.concatenate([psi.real, psi.imag]).astype(self._precision)
 
         return self._operator(*self._matrix(self.spec.wavelet.radius, weights), 2 * self.spec.L)
 
@@ -311,8 +310,8 @@ class Sphere:
 
     def first(self, state: State, j: int, coverage: SphereCoverage | None) -> tuple[Tensor, Tensor]:
         """Coefficients W of scale j of each field, real and imaginary part (batch, field, l, P)."""
-        W = self.levels[j].wavelets(state.fields).unflatten(0, (-1, 2))
-        real, imag = W.permute(1, 3, 4, 0, 2).unbind()
+        W = self.levels[j].wavelets(state.fields).unflatten(0, (2, -1))
+        real, imag = W.permute(0, 3, 4, 1, 2).unbind()
         return real, imag
 
     def append(self, state: State, U: Tensor, j: int, coverage: SphereCoverage | None) -> State:
@@ -358,9 +357,9 @@ class Sphere:
 
     def rows(self, state: State, j: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Real and imaginary part (batch, C, P) of all columns filtered at scale j."""
-        columns = state.columns.flatten(2)
-        for l in range(self.spec.L):
-            real, imag = self.levels[j].wavelets(columns, slice(2 * l, 2 * l + 2))
+        columns, wavelets, L = state.columns.flatten(2), self.levels[j].wavelets, self.spec.L
+        for l in range(L):
+            real, imag = (wavelets(columns, slice(i, i + 1))[0] for i in (l, L + l))
             yield real.permute(1, 2, 0), imag.permute(1, 2, 0)
 
     def blocks(self, x: Tensor, j: int) -> Tensor:

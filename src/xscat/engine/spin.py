@@ -200,10 +200,14 @@ class SpinSphere(Sphere):
     def rows(self, state: State, j: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Real and imaginary part (batch, C, P) of all columns filtered at scale j."""
         assert state.moduli is not None
-        for l in range(self.spec.L):
+        wavelets, L = self.levels[j].wavelets, self.spec.L
+        for l in range(L):
             modes = self._modes(state, j, slice(l, l + 1))[0]
-            moduli = self.levels[j].wavelets(state.moduli, slice(2 * l, 2 * l + 2))
-            real, imag = torch.cat([modes[..., None], moduli], -1).flatten(-2).permute(0, 2, 3, 1)
+            moduli = (wavelets(state.moduli, slice(i, i + 1))[0] for i in (l, L + l))
+            real, imag = (
+                torch.cat([first[..., None], others], -1).flatten(-2).permute(1, 2, 0)
+                for first, others in zip(modes, moduli, strict=True)
+            )
             yield real, imag
 
     def coarsen(self, state: State, j: int, coverage: SphereCoverage | None) -> State:

@@ -198,7 +198,7 @@ class Flat:
         """State of scale j + 1 from that of scale j."""
         return self._crop(state, j + 1)
 
-    def gram(self, state: Tensor, waves: tuple[Tensor, Tensor], j: int) -> Tensor:
+    def gram(self, state: Tensor, j: int) -> Tensor:
         """Gram matrices (batch, l, C, C) of all columns filtered at scale j, C = fields x columns.
 
         Means over all cells, by Parseval's theorem.
@@ -207,6 +207,10 @@ class Flat:
         real, imag = rows.real.contiguous(), rows.imag.contiguous()
         weights = zip(*self._parseval[j], strict=True)
         return torch.stack([gram(real, imag, even, odd) for even, odd in weights], 1)
+
+    def cascade(self, fields: Tensor, exponent: float) -> None:
+        """Scales have a short cut each."""
+        return None
 
     def block_grams(self, state: Tensor, j: int) -> None:
         """Parseval's theorem is for the whole plane."""

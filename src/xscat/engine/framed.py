@@ -72,9 +72,7 @@ class FramedFlat(Flat):
         )
         self._angles = torch.as_tensor(spec.angles, device=spec.device)
 
-    def gram(  # type: ignore[override]
-        self, state: Tensor, waves: tuple[Tensor, Tensor], j: int
-    ) -> None:
+    def gram(self, state: Tensor, j: int) -> None:  # type: ignore[override]
         """Parseval's theorem does not help where wavelets turn."""
         return None
 

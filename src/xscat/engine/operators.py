@@ -41,17 +41,16 @@ def times(matrix: Tensor, x: Tensor) -> Tensor:
 
 
 class _Product(torch.autograd.Function):
-    """Some channels of an operator times x (n_in, ...): (C n_out, columns)."""
+    """Some channels of an operator times x."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, operator: Operator, channels: slice) -> Tensor:
-        ctx.operator, ctx.channels, ctx.shape = operator, channels, x.shape
+        ctx.operator, ctx.channels = operator, channels
         return operator.times(x, channels)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        gradient = ctx.operator.transposed_times(gradients[0], ctx.channels)
-        return gradient.view(ctx.shape), None, None
+        return ctx.operator.adjoint(gradients[0], ctx.channels), None, None
 
 
 class Operator:
@@ -104,22 +103,25 @@ class Operator:
         return self._parts[key]
 
     def times(self, x: Tensor, channels: slice = slice(None)) -> Tensor:
-        """Matrix times x (n_in, ...): (C n_out / copies, copies columns), not differentiable."""
+        """Apply the channels to x (n_in, ...): (C, n_out, ...); not differentiable."""
+        columns, matrix = x.shape[1:], self._part(channels)
         x = x.reshape(len(x), -1)
         if self.halo is not None:
             x = torch.cat([x, x.index_select(0, self.halo)])
-        return times(self._part(channels), x.view(self._scipy.shape[1], -1))
+        y = times(matrix, x.view(matrix.shape[1], -1))
+        return y.view(len(range(self.channels)[channels]), -1, *columns)
 
-    def transposed_times(self, y: Tensor, channels: slice = slice(None)) -> Tensor:
-        """Transposed matrix times the like of what `times` returns: (n_in, columns)."""
-        x = times(self._part(channels, transposed=True), y.contiguous())
-        if self.halo is None:
-            return x.view(len(x) * self.copies, -1)
-        x = x.view(len(x) * self.copies, -1)
-        n = len(x) - len(self.halo)
-        return x[:n].index_add_(0, self.halo, x[n:])
+    def adjoint(self, y: Tensor, channels: slice = slice(None)) -> Tensor:
+        """Apply the transpose to y (C, n_out, ...): (n_in, ...); not differentiable."""
+        columns, matrix = y.shape[2:], self._part(channels, transposed=True)
+        x = times(matrix, y.reshape(matrix.shape[1], -1))
+        x = x.view(matrix.shape[0] * self.copies, -1)
+        if self.halo is not None:
+            n = len(x) - len(self.halo)
+            x = x[:n].index_add_(0, self.halo, x[n:])
+        return x.view(-1, *columns)
 
     def __call__(self, x: Tensor, channels: slice = slice(None)) -> Tensor:
         """Apply the channels to x (n_in, ...): (C, n_out, ...)."""
-        n_channels = len(range(*channels.indices(self.channels)))
-        return _Product.apply(x, self, channels).view(n_channels, -1, *x.shape[1:])
+        result: Tensor = _Product.apply(x, self, channels)
+        return result

@@ -46,11 +46,15 @@ class Transforms(Protocol):
     def coarsen(self, state: Any, j: int, coverage: Any) -> Any:
         """State of scale j + 1."""
 
-    def gram(self, state: Any, waves: tuple[Tensor, Tensor], j: int) -> Tensor | None:
-        """Means over all cells of the products of all filtered columns, if there is a short cut.
+    def cascade(self, fields: Tensor, exponent: float) -> list[tuple[Tensor, Tensor]] | None:
+        """Means over all cells, scale by scale, if there is a short cut to all of them.
 
-        *waves* are the real and imaginary part of W, as `first` returns them.
+        They are of U (batch, field, l) and of the products of all filtered columns (batch, l, C,
+        C), for fields (batch, field, cells).
         """
+
+    def gram(self, state: Any, j: int) -> Tensor | None:
+        """Means over all cells of the products of all filtered columns, if there is a short cut."""
 
     def block_grams(self, state: Any, j: int) -> Tensor | None:
         """The same over each of equal blocks of cells (blocks, ...), if there is a short cut."""
@@ -102,15 +106,20 @@ def moments(
     n_fields = fields.shape[1]
     short_cut = second_layer and coverage is None and average == "mean" and not variance
     result = Moments([], [], [], Moments([], [], []) if variance else None)
+    found = grid.cascade(fields, exponent) if short_cut else None
+    if found is not None:
+        for U, gram in found:
+            _all_cells(result, U, gram)
+        return result
     state = grid.start(fields, coverage)
     for j in range(grid.spec.J):
         real, imag = grid.first(state, j, coverage)
         U = hypotenuse(real, imag)
         U = U if exponent == 1 else U**exponent
         state = grid.append(state, U, j, coverage) if second_layer else state
-        gram = grid.gram(state, (real, imag), j) if short_cut else None
+        gram = grid.gram(state, j) if short_cut else None
         if gram is not None:
-            _all_cells(result, U, gram, n_fields)
+            _all_cells(result, U.mean(-1), gram)
         else:
             _first_layer(result, grid, j, U, _products(real, imag), coverage, average)
             if second_layer:
@@ -120,11 +129,12 @@ def moments(
     return result
 
 
-def _all_cells(result: Moments, U: Tensor, gram: Tensor, n_fields: int) -> None:
-    """Moments of one scale whose Gram matrix is known."""
+def _all_cells(result: Moments, U: Tensor, gram: Tensor) -> None:
+    """Moments of one scale from the mean of U (batch, field, l) and the Gram matrices."""
+    n_fields = U.shape[1]
     gram = _by_field(gram[None], n_fields)
     power = gram[:, :, :, :, 0, :, 0].permute(0, 1, 3, 4, 2)
-    result.modulus.append(U.mean(-1)[None])
+    result.modulus.append(U[None])
     result.power.append(power.real if n_fields == 1 else power)
     result.gram.append(gram)
 

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from .cascade import Cascade
 from .moments import border_loss, centered
 from .operators import Operator
-from .products import block_grams, filtered_gram
+from .products import block_grams
 from .stencils import (
     SMOOTHING,
     SMOOTHING_RADIUS,
@@ -340,11 +341,22 @@ class Sphere:
             moduli = coarse(moduli, *(coverage.of_moduli(i, n, L) for i in (j, j + 1)))
         return State(fields, moduli)
 
-    def gram(self, state: State, waves: tuple[Tensor, Tensor], j: int) -> Tensor | None:
-        """Means over all cells of the products of all filtered columns (batch, l, C, C)."""
-        level = self.levels[j]
-        assert state.moduli is not None
-        return filtered_gram(state.moduli, *waves, level.wavelets) / level.n_cells
+    def gram(self, state: State, j: int) -> None:
+        """All scales together are faster."""
+        return None
+
+    def cascade(self, fields: Tensor, exponent: float) -> list[tuple[Tensor, Tensor]] | None:
+        """Means over all cells, scale by scale: U (batch, F, l) and Gram (batch, l, C, C)."""
+        operators = self._operators[: 2 * self.spec.J - 1]
+        wavelets, coarseners = operators[: self.spec.J], [*operators[self.spec.J :], None]
+        steps = list(zip(wavelets, coarseners, strict=True))
+        found = Cascade.apply(self.start(fields, None).fields, steps, exponent)
+        result, (n_batch, F) = [], fields.shape[:2]
+        for j in range(self.spec.J):
+            C = F * (1 + (j + 1) * self.spec.L)
+            gram = torch.view_as_complex(found[2 * j + 1].reshape(n_batch, -1, C, C, 2))
+            result.append((found[2 * j].permute(1, 2, 0), gram))
+        return result
 
     def block_grams(self, state: State, j: int) -> Tensor | None:
         """The means of these products over each block (blocks, batch, l, C, C)."""

@@ -193,8 +193,12 @@ class SpinSphere(Sphere):
         real, imag = self._modes(state, j, slice(None)).permute(1, 3, 4, 0, 2)
         return real, imag
 
-    def block_grams(self, state: State, j: int) -> None:
+    def cascade(self, fields: Tensor, exponent: float) -> None:
         """There is no short cut: the first columns are filtered otherwise."""
+        return None
+
+    def block_grams(self, state: State, j: int) -> None:
+        """There is none for blocks either."""
         return None
 
     def rows(self, state: State, j: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -8,6 +8,7 @@ function of the products A^T A, B^T B, B^T A, W A, W B and W W^T.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -36,29 +37,23 @@ class Products:
         L, k = W.shape[1], copies
         while k % 2 == 0 and k * F * C >= 2 * LEAST_COLUMNS:
             k //= 2
-        self.k = k
+        self.k, self.n_cells = k, len(W[0, 0])
         X = Y.view(2, L, -1, k, n_batch, F * C).permute(0, 4, 1, 2, 3, 5)
         self.X = X.flatten(4).flatten(1, 2)  # (part, batch l, cells / k, k F C), Y itself if it can
         W = W.view(2, L, -1, k, n_batch, F).permute(4, 1, 0, 3, 5, 2)
         self.W = W.flatten(2, 4).flatten(0, 1)  # (batch l, part k F, cells / k)
-        self.matrices = _gram_of_products(k, F, C, Y.dtype, Y.device)
 
-    def gram(self) -> Tensor:
-        """Gram matrices of the columns [W, Y], summed over cells: (batch l, (F, 1 + C) twice, 2).
-
-        The last axis is real and imaginary part; the others but the first are flattened.
-        """
+    def sums(self) -> list[Tensor]:
+        """Sums over cells of all that a Gram matrix is made of, each (batch l, n)."""
         (A, B), W = self.X, self.W
         products = [A.mT @ A, B.mT @ B, B.mT @ A, W @ A, W @ B, W @ W.mT]
         self.sizes = [p.shape[1:] for p in products]
-        return (self.matrices[0] @ torch.cat([p.flatten(1) for p in products], 1).T).T.contiguous()
+        return [p.flatten(1) for p in products]
 
-    def gradient(self, d_gram: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients to W and Y, given that to `gram`."""
+    def gradient(self, d_sums: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Gradients to W and Y, given those to the sums."""
         (A, B), W = self.X, self.W
-        D = (self.matrices[1] @ d_gram.T).T.contiguous()
-        parts = D.split([size.numel() for size in self.sizes], 1)
-        AA, _, BA, WA, WB, WW = (p.unflatten(1, s) for p, s in zip(parts, self.sizes, strict=True))
+        AA, _, BA, WA, WB, WW = (d.unflatten(1, s) for d, s in zip(d_sums, self.sizes, strict=True))
         dX, H = torch.empty_like(self.X), AA + AA.mT
         torch.bmm(A, H, out=dX[0]).baddbmm_(B, BA).baddbmm_(W.mT, WA)
         torch.bmm(B, H, out=dX[1]).baddbmm_(A, BA.mT).baddbmm_(W.mT, WB)
@@ -70,12 +65,31 @@ class Products:
         return dW.reshape(W_shape), dX.reshape(Y_shape)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 @torch.inference_mode(False)
-def _gram_of_products(
-    k: int, F: int, C: int, dtype: torch.dtype, device: torch.device
+def means_of_sums(
+    scales: tuple[tuple[int, int, int], ...], F: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Sparse matrix from the products in `Products.gram` to the Gram matrix, and its transpose."""
+    """Sparse matrix from sums over cells to means, for all scales, and its transpose.
+
+    Of each scale (k, C, number of cells), the sums are those of U (F) and `Products.sums`, the
+    means those of U (F), the power (F, F, 1 or 2) and the Gram matrix (F, 1 + C, F, 1 + C, 2). All
+    means of U come first and all Gram matrices last.
+    """
+    modulus, power, gram = [], [], []
+    for k, C, n_cells in scales:
+        full = sparse.block_diag([np.eye(F), _gram_of_products(k, F, C)], format="csr") / n_cells
+        rows = F + np.arange(full.shape[0] - F).reshape(F, 1 + C, F, 1 + C, 2)
+        modulus.append(full[:F])
+        power.append(full[rows[:, 0, :, 0, : 1 if F == 1 else 2].ravel()])
+        gram.append(full[F:])
+    blocks = [sparse.block_diag(matrices) for matrices in (modulus, power, gram)]
+    matrix = sparse.vstack(blocks, format="csr")
+    return to_torch(matrix, dtype, device), to_torch(matrix.T.tocsr(), dtype, device)
+
+
+def _gram_of_products(k: int, F: int, C: int) -> Any:
+    """Sparse matrix from `Products.sums` to the Gram matrix (F, 1 + C, F, 1 + C, 2)."""
     inner, first = (k, F, C), (2, k, F)
     shapes = [inner + inner] * 3 + [first + inner] * 2 + [first + first]
     stops = np.cumsum([math.prod(shape) for shape in shapes])
@@ -103,8 +117,7 @@ def _gram_of_products(
     rows = np.concatenate([np.repeat(g.ravel(), k) for g, _, _ in terms])
     columns = np.concatenate([p.ravel() for _, p, _ in terms])
     signs = np.concatenate([np.full(p.size, float(sign)) for _, p, sign in terms])
-    matrix = sparse.csr_array((signs, (rows, columns)), shape=(gram.size, stops[-1]))
-    return to_torch(matrix, dtype, device), to_torch(matrix.T.tocsr(), dtype, device)
+    return sparse.csr_array((signs, (rows, columns)), shape=(gram.size, stops[-1]))
 
 
 def block_grams(columns: Tensor, operator: Any, n_blocks: int) -> Tensor:

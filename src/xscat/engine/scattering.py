@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -46,11 +47,12 @@ class Transforms(Protocol):
     def coarsen(self, state: Any, j: int, coverage: Any) -> Any:
         """State of scale j + 1."""
 
-    def cascade(self, fields: Tensor, exponent: float) -> list[tuple[Tensor, Tensor]] | None:
-        """Means over all cells, scale by scale, if there is a short cut to all of them.
+    def cascade(self, fields: Tensor, exponent: float = 1) -> Tensor | None:
+        """Means over all cells (batch, N, l) of all scales, if there is a short cut to them.
 
-        They are of U (batch, field, l) and of the products of all filtered columns (batch, l, C,
-        C), for fields (batch, field, cells).
+        They are, of fields (batch, field, cells), those of U (field) at each scale, then of the
+        products of W (field, field, 1 or 2) at each scale, then of those of all filtered columns
+        (field, C, field, C, 2) at each scale; 1 and 2 are real and imaginary part.
         """
 
     def gram(self, state: Any, j: int) -> Tensor | None:
@@ -108,9 +110,7 @@ def moments(
     result = Moments([], [], [], Moments([], [], []) if variance else None)
     found = grid.cascade(fields, exponent) if short_cut else None
     if found is not None:
-        for U, gram in found:
-            _all_cells(result, U, gram)
-        return result
+        return _unpacked(found, n_fields, grid.spec.J, grid.spec.L)
     state = grid.start(fields, coverage)
     for j in range(grid.spec.J):
         real, imag = grid.first(state, j, coverage)
@@ -127,6 +127,22 @@ def moments(
         if j + 1 < grid.spec.J:
             state = grid.coarsen(state, j, coverage)
     return result
+
+
+def _unpacked(means: Tensor, n_fields: int, J: int, L: int) -> Moments:
+    """Moments from what `Transforms.cascade` returns."""
+    F, columns = n_fields, [1 + (j + 1) * L for j in range(J)]
+    shapes: list[tuple[int, ...]] = [(F,)] * J + [(F, F, 1 if F == 1 else 2)] * J
+    shapes += [(F, C, F, C, 2) for C in columns]
+    parts = means[None].split([math.prod(shape) for shape in shapes], 2)
+    parts = tuple(p.unflatten(2, shape) for p, shape in zip(parts, shapes, strict=True))
+    power = [p.transpose(-2, -1) for p in parts[J : 2 * J]]
+    gram = [p.movedim(-1, 2).contiguous() for p in parts[2 * J :]]
+    return Moments(
+        list(parts[:J]),
+        [p[..., 0] if F == 1 else torch.view_as_complex(p.contiguous()) for p in power],
+        [torch.view_as_complex(g) for g in gram],
+    )
 
 
 def _all_cells(result: Moments, U: Tensor, gram: Tensor) -> None:

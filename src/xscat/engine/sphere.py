@@ -345,17 +345,12 @@ class Sphere:
         """All scales together are faster."""
         return None
 
-    def cascade(self, fields: Tensor, exponent: float) -> list[tuple[Tensor, Tensor]] | None:
-        """Means over all cells, scale by scale: U (batch, F, l) and Gram (batch, l, C, C)."""
-        operators = self._operators[: 2 * self.spec.J - 1]
-        wavelets, coarseners = operators[: self.spec.J], [*operators[self.spec.J :], None]
-        steps = list(zip(wavelets, coarseners, strict=True))
-        found = Cascade.apply(self.start(fields, None).fields, steps, exponent)
-        result, (n_batch, F) = [], fields.shape[:2]
-        for j in range(self.spec.J):
-            C = F * (1 + (j + 1) * self.spec.L)
-            gram = torch.view_as_complex(found[2 * j + 1].reshape(n_batch, -1, C, C, 2))
-            result.append((found[2 * j].permute(1, 2, 0), gram))
+    def cascade(self, fields: Tensor, exponent: float = 1) -> Tensor | None:
+        """Means over all cells, of all scales (see `Transforms.cascade`)."""
+        wavelets = [level.wavelets for level in self.levels]
+        coarseners = [level.coarsener for level in self.levels[:-1]]
+        steps = list(zip(wavelets, [*coarseners, None], strict=True))
+        result: Tensor = Cascade.apply(self.start(fields, None).fields, steps, exponent)
         return result
 
     def block_grams(self, state: State, j: int) -> Tensor | None:

@@ -52,7 +52,7 @@ class Layout:
         Mean and variance.
     modulus, power, gram : lists of int arrays
         Per scale, (F, L), (F, F, L, parts) and (L, F, C, F, C, 2); the last axis is real and
-        imaginary part. The power of a single field has one part.
+        imaginary part. The power of a single field has one part. In z, orientations come last.
     """
 
     def __init__(self, J: int, L: int, n_fields: int, second_layer: bool):
@@ -60,9 +60,9 @@ class Layout:
         F, parts = n_fields, 1 if n_fields == 1 else 2
         self.S0 = self._take(F, 2)
         self.modulus = [self._take(F, L) for _ in range(J)]
-        self.power = [self._take(F, F, L, parts) for _ in range(J)]
+        self.power = [self._take(F, F, parts, L).swapaxes(2, 3) for _ in range(J)]
         columns = [1 + (j + 1) * L for j in range(J)] if second_layer else []
-        self.gram = [self._take(L, F, C, F, C, 2) for C in columns]
+        self.gram = [np.moveaxis(self._take(F, C, F, C, 2, L), -1, 0) for C in columns]
 
     def _take(self, *shape: int) -> Array:
         first = self.size
@@ -102,9 +102,13 @@ def measure(
     engine: Any, fields: Tensor, domain: Domain, second_layer: bool, variance: bool = False
 ) -> tuple[Tensor, Tensor | None]:
     """Vectors z (B, N), in float64, of fields (B, F, cells), and the variances of their entries."""
-    m = moments(engine, fields, domain.coverage, second_layer=second_layer)
-    x, mean, power = _field_moments(fields, domain.weights)
-    z = _joined(torch.stack([mean, power], -1), m)
+    x, mean, power = _field_moments(fields, domain)
+    s0 = torch.stack([mean, power], -1).flatten(1)
+    short_cut = second_layer and domain.coverage is None
+    means = engine.cascade(fields) if short_cut else None
+    if means is None:
+        means = _joined(moments(engine, fields, domain.coverage, second_layer=second_layer))
+    z = torch.cat([s0, means.flatten(1)], 1).double()
     if not variance:
         return z, None
     # short cuts give the means, to rounding, but not the variances
@@ -114,8 +118,8 @@ def measure(
     assert spreads is not None
     fourth = weighted_mean(x**4, domain.weights[None])[0]
     n = domain.weights.sum()
-    spread = torch.stack([power / n, (fourth - power**2) / n], -1)
-    spread = _joined(spread, spreads, repeat=True)
+    spread = torch.stack([power / n, (fourth - power**2) / n], -1).flatten(1)
+    spread = torch.cat([spread, _joined(spreads, repeat=True)], 1).double()
     layout = Layout(engine.spec.J, engine.spec.L, fields.shape[1], second_layer)
     least = [least_variance(x.cpu().numpy(), layout, domain) for x in z]
     return z, torch.maximum(spread, torch.as_tensor(np.stack(least), device=spread.device))
@@ -161,29 +165,32 @@ def _counts(domain: Domain, j: int, n_cells: float, layout: Layout) -> tuple[flo
     return max(1.0, float(valid[0])), np.maximum(1, valid[group])
 
 
-def _field_moments(fields: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _field_moments(fields: Tensor, domain: Domain) -> tuple[Tensor, Tensor, Tensor]:
     """Departures from the mean, mean and variance (B, F) of fields (B, F, cells)."""
+    if domain.coverage is None:
+        power, mean = torch.var_mean(fields, -1, correction=0)
+        return fields - mean[..., None], mean, power
+    weights = domain.weights
     mean = weighted_mean(fields, weights[None])[0]
     x = torch.where(weights > 0, fields - mean[..., None], 0)
     return x, mean, weighted_mean(x * x, weights[None])[0]
 
 
-def _joined(s0: Tensor, m: Moments, repeat: bool = False) -> Tensor:
+def _joined(m: Moments, repeat: bool = False) -> Tensor:
     """All moments in one vector; *repeat* real numbers that stand for both parts of a moment."""
 
-    def flat(x: Tensor, n_parts: int) -> Tensor:
+    def flat(x: Tensor, n_parts: int, l_axis: int) -> Tensor:
         if x.is_complex():
             x = torch.view_as_real(x)
         elif n_parts == 2 and repeat:
             x = x[..., None].expand(*x.shape, 2)
-        return x[0].flatten(1)
+        return x[0].movedim(l_axis, -1).flatten(1)
 
-    pair = 1 if s0.shape[1] == 1 else 2
-    parts = [s0.flatten(1)]
-    parts += [flat(x, 1) for x in m.modulus]
-    parts += [flat(x, pair) for x in m.power]
-    parts += [flat(x, 2) for x in m.gram]
-    return torch.cat(parts, 1).double()
+    pair = 1 if m.modulus[0].shape[2] == 1 else 2
+    parts = [flat(x, 1, 2) for x in m.modulus]
+    parts += [flat(x, pair, 3) for x in m.power]
+    parts += [flat(x, 2, 1) for x in m.gram]
+    return torch.cat(parts, 1)
 
 
 def design(

@@ -50,7 +50,7 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.operator.adjoint(gradients[0], ctx.channels), None, None
+        return ctx.operator.adjoint(gradients[0].clone(), ctx.channels), None, None
 
 
 class Operator:
@@ -67,6 +67,8 @@ class Operator:
         Rows of the input that are appended to it.
     copies : int
         Number of consecutive rows that share a stencil.
+    odd : int, optional
+        Channels from this one on change their sign in the second half of the copies of 8.
     """
 
     def __init__(
@@ -76,11 +78,13 @@ class Operator:
         *,
         halo: Array | None = None,
         copies: int = 1,
+        odd: int | None = None,
         dtype: torch.dtype,
         device: torch.device,
     ):
         self.channels, self.copies, self.dtype, self.device = channels, copies, dtype, device
         self.halo = None if halo is None else torch.as_tensor(halo, device=device)
+        self._odd = odd if copies == 8 else None
         self._scipy = matrix
         self._parts: dict[tuple[int, int, bool], Tensor] = {}
 
@@ -102,19 +106,29 @@ class Operator:
                 self._parts[key] = to_torch(rows, self.dtype, self.device)
         return self._parts[key]
 
+    def _signed(self, y: Tensor, channels: slice) -> Tensor:
+        """Change signs in y (C, n_out, columns) where copies have others than the stencil."""
+        if self._odd is not None:
+            first = max(0, self._odd - range(self.channels)[channels].start)
+            y.view(len(y), -1, 2, self.copies // 2, y.shape[-1])[first:, :, 1].neg_()
+        return y
+
     def times(self, x: Tensor, channels: slice = slice(None)) -> Tensor:
         """Apply the channels to x (n_in, ...): (C, n_out, ...); not differentiable."""
         columns, matrix = x.shape[1:], self._part(channels)
         x = x.reshape(len(x), -1)
         if self.halo is not None:
             x = torch.cat([x, x.index_select(0, self.halo)])
+        n_columns = x.shape[1]
         y = times(matrix, x.view(matrix.shape[1], -1))
-        return y.view(len(range(self.channels)[channels]), -1, *columns)
+        y = self._signed(y.view(len(range(self.channels)[channels]), -1, n_columns), channels)
+        return y.view(*y.shape[:2], *columns)
 
     def adjoint(self, y: Tensor, channels: slice = slice(None)) -> Tensor:
-        """Apply the transpose to y (C, n_out, ...): (n_in, ...); not differentiable."""
+        """Apply the transpose to y (C, n_out, ...), which is lost: (n_in, ...)."""
         columns, matrix = y.shape[2:], self._part(channels, transposed=True)
-        x = times(matrix, y.reshape(matrix.shape[1], -1))
+        y = self._signed(y.contiguous().view(*y.shape[:2], -1), channels)
+        x = times(matrix, y.view(matrix.shape[1], -1))
         x = x.view(matrix.shape[0] * self.copies, -1)
         if self.halo is not None:
             n = len(x) - len(self.halo)

@@ -120,14 +120,13 @@ def _gram_of_products(k: int, F: int, C: int) -> Any:
     return sparse.csr_array((signs, (rows, columns)), shape=(gram.size, stops[-1]))
 
 
-def block_grams(columns: Tensor, operator: Any, n_blocks: int) -> Tensor:
-    """Sums of the products of all columns over each of n_blocks stretches of stencils and copies.
+def block_grams(filtered: Tensor, n_blocks: int) -> Tensor:
+    """Sums of the products of all columns over each of n_blocks stretches of cells.
 
-    *columns* are (cells, batch, C), the result is (n_blocks copies, batch, l, C, C) complex.
+    *filtered* are real and imaginary parts (2 l, batch, C, cells), the result is (n_blocks, batch,
+    l, C, C) complex.
     """
-    y = operator(columns).view(
-        2, operator.channels // 2, n_blocks, -1, operator.copies, *columns.shape[1:]
-    )
-    A, B = y.permute(0, 2, 4, 5, 1, 6, 3).flatten(1, 2)  # (block copy, batch, l, C, n)
+    y = filtered.unflatten(-1, (n_blocks, -1)).unflatten(0, (2, -1))
+    A, B = y.permute(0, 4, 2, 1, 3, 5)
     cross = B @ A.mT
     return torch.complex(A @ A.mT + B @ B.mT, cross - cross.mT)

@@ -156,7 +156,7 @@ def _all_cells(result: Moments, U: Tensor, gram: Tensor) -> None:
 
 
 def _by_field(gram: Tensor, n_fields: int) -> Tensor:
-    """(..., C, C) → (..., field, C, field, C), C the number of all columns or of those of a field."""
+    """From all columns twice, (..., C, C), to those of each field (..., field, C, field, C)."""
     return gram.unflatten(-1, (n_fields, -1)).unflatten(-3, (n_fields, -1))
 
 

@@ -1,8 +1,8 @@
 """Wavelet transforms on HEALPix cells, as sparse products on a pyramid of ever coarser maps.
 
-A *state* holds the maps at the level of scale j, cells first. They are in nested order. On the full sky they are kept in the order (ring of faces, cell
-in the face, face): a rotation by 90° in longitude takes a face to the next, so four consecutive
-cells share one stencil, which then applies to four times as many columns.
+A *state* holds the maps at the level of scale j, cells first. On the full sky, cells are in the
+order of `symmetry.orbits`: consecutive ones share a stencil, which then applies to as many times as
+many columns. Otherwise they are in nested order.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from .stencils import (
     smoothing_stencils,
     wavelet_stencils,
 )
+from .symmetry import composed, orbits
 from .wavelets import Array, Wavelet, support_radius
 
 Tensor = torch.Tensor
@@ -102,40 +103,52 @@ class State:
 class Level:
     """The cells of one scale and the operators that start from them."""
 
+    copies_of_all = 8
+    """Number of cells that share a stencil if all cells are there."""
+
     def __init__(self, spec: SphereSpec, level: int, cells: Array | None, frame: str | Array):
         self.spec, self.level, self.cells, self.frame = spec, level, cells, frame
-        self.copies = 4 if cells is None and isinstance(frame, str) and frame == "meridian" else 1
-        faces = np.arange(12 * 4**level).reshape(3, 4, -1)
-        full = faces[:, 0].ravel() if self.copies == 4 else faces.ravel()
-        self.centers = full if cells is None else cells
+        symmetric = cells is None and isinstance(frame, str) and frame == "meridian"
+        self.copies = self.copies_of_all if symmetric else 1
+        all_cells = orbits(level, self.copies) if cells is None else cells[:, None]
+        self.centers = all_cells[:, 0]
         """Nested numbers of the cells whose stencils are stored."""
-        self.n_cells = self.copies * len(self.centers)
+        self.n_cells = all_cells.size
+        if symmetric:
+            order = all_cells.ravel()
+            self._place = np.empty_like(order)
+            self._place[order] = np.arange(len(order))
+            self._orders = [torch.as_tensor(x, device=spec.device) for x in (order, self._place)]
+
+    def arranged(self, x: Tensor) -> Tensor:
+        """Maps (..., cells) in nested order → (..., cells) in that of the states."""
+        return x if self.copies == 1 else x.index_select(-1, self._orders[0])
+
+    def nested(self, x: Tensor) -> Tensor:
+        """The inverse of `arranged`."""
+        return x if self.copies == 1 else x.index_select(-1, self._orders[1])
 
     def _positions(self, neighbors: Array) -> Array:
-        """Rows of the input that hold cells, -1 for cells that are not in the map.
-
-        With four copies to a stencil: 4 times the row of the cell turned into the first face of its
-        ring, plus the number of turns.
-        """
+        """Rows of a state that hold cells, -1 for cells that are not in the map."""
         if self.cells is not None:
             rows = np.searchsorted(self.cells, neighbors).clip(max=len(self.cells) - 1)
             return np.where(self.cells[rows] == neighbors, rows, -1)
         if self.copies == 1:
             return neighbors
-        face, pixel = np.divmod(neighbors, 4**self.level)
-        ring, turns = np.divmod(face, 4)
-        return np.where(neighbors < 0, -1, 4 * (ring * 4**self.level + pixel) + turns)
+        return np.where(neighbors < 0, -1, self._place[neighbors])
 
     def _with_halo(self, positions: Array) -> tuple[Array, Array | None]:
-        """Rows of the input followed by its halo, and the rows that are the halo."""
-        if self.copies == 1:
+        """Rows of the input followed by its halo, in groups of copies; rows that are the halo."""
+        copies = self.copies
+        if copies == 1:
             return positions, None
-        across = (positions & 3 > 0) & (positions >= 0)
-        rows = np.where(positions < 0, -1, positions >> 2)
+        across = (positions % copies > 0) & (positions >= 0)
+        rows = np.where(positions < 0, -1, positions // copies)
         foreign = np.unique(positions[across])
         rows[across] = len(self.centers) + np.searchsorted(foreign, positions[across])
-        own, turned = np.divmod(foreign.astype(np.int64), 4)
-        return rows, (4 * own[:, None] + (turned[:, None] + np.arange(4)) % 4).ravel()
+        own, copy = np.divmod(foreign.astype(np.int64), copies)
+        turned = composed(np.arange(copies), copy[:, None])
+        return rows, (copies * own[:, None] + turned).ravel()
 
     def _angles(self, centers: Array) -> Array | float:
         """Angle at cells from which orientations count, in radians from east."""
@@ -149,7 +162,7 @@ class Level:
     def _matrix(
         self, radius: int, weights: Any, centers: Array | None = None
     ) -> tuple[Any, Array | None]:
-        """CSR matrix (C n, rows) of weights(neighbors, east, north, centers) → (C, n, K), and halo."""
+        """CSR matrix (C n, rows) of weights(neighbors, east, north, centers) → (C, n, K); halo."""
         centers = self.centers if centers is None else centers
         size = (2 * radius + 1) ** 2
         positions = np.empty((len(centers), size), np.int32)
@@ -175,13 +188,20 @@ class Level:
         return np.float32 if self.spec.dtype == torch.float32 else np.float64
 
     def _operator(
-        self, matrix: Any, halo: Array | None, channels: int = 1, dtype: torch.dtype | None = None
+        self,
+        matrix: Any,
+        halo: Array | None,
+        channels: int = 1,
+        *,
+        odd: int | None = None,
+        dtype: torch.dtype | None = None,
     ) -> Operator:
         return Operator(
             matrix,
             channels,
             halo=halo,
             copies=self.copies,
+            odd=odd,
             dtype=dtype or self.spec.dtype,
             device=self.spec.device,
         )
@@ -195,7 +215,8 @@ class Level:
             psi = wavelet_stencils(around, east, north, angles, self.spec.wavelet, self.spec.L)
             return np.concatenate([psi.real, psi.imag]).astype(self._precision)
 
-        return self._operator(*self._matrix(self.spec.wavelet.radius, weights), 2 * self.spec.L)
+        L, matrix = self.spec.L, self._matrix(self.spec.wavelet.radius, weights)
+        return self._operator(*matrix, 2 * L, odd=L)
 
     @cached_property
     def envelope(self) -> Operator:
@@ -298,15 +319,9 @@ class Sphere:
         """Memory of the stencils."""
         return sum(operator.nbytes for operator in self._operators)
 
-    def _arrange(self, x: Tensor) -> Tensor:
-        """Maps (..., cells) in nested order → (..., cells) in the order of the stencils."""
-        if self.levels[0].copies == 1:
-            return x
-        return x.unflatten(-1, (3, 4, -1)).transpose(-1, -2).flatten(-3)
-
     def start(self, fields: Tensor, coverage: SphereCoverage | None) -> State:
         """State of scale 0 of fields (batch, field, cells)."""
-        x = self._arrange(fields).permute(2, 0, 1).contiguous()
+        x = self.levels[0].arranged(fields).permute(2, 0, 1).contiguous()
         return State(x if coverage is None else centered(x, coverage.of_field(0) > 0, 0))
 
     def first(self, state: State, j: int, coverage: SphereCoverage | None) -> tuple[Tensor, Tensor]:
@@ -320,9 +335,7 @@ class Sphere:
         U = U.permute(3, 0, 1, 2)
         if coverage is not None:
             U = centered(U, coverage.columns[j][:, j + 1, None, None, None] > 0, 0)
-        return State(
-            state.fields, U if state.moduli is None else torch.cat([state.moduli, U], -1)
-        )
+        return State(state.fields, U if state.moduli is None else torch.cat([state.moduli, U], -1))
 
     def coarsen(self, state: State, j: int, coverage: SphereCoverage | None) -> State:
         """State of scale j + 1: valid cells smoothed, then averaged by four."""
@@ -347,10 +360,7 @@ class Sphere:
 
     def cascade(self, fields: Tensor, exponent: float = 1) -> Tensor | None:
         """Means over all cells, of all scales (see `Transforms.cascade`)."""
-        wavelets = [level.wavelets for level in self.levels]
-        coarseners = [level.coarsener for level in self.levels[:-1]]
-        steps = list(zip(wavelets, [*coarseners, None], strict=True))
-        result: Tensor = Cascade.apply(self.start(fields, None).fields, steps, exponent)
+        result: Tensor = Cascade.apply(fields, self.levels, exponent)
         return result
 
     def block_grams(self, state: State, j: int) -> Tensor | None:
@@ -358,9 +368,8 @@ class Sphere:
         level, n_blocks = self.levels[j], self._n_blocks(j)
         if level.cells is not None:  # blocks of a part of the sphere are not equal
             return None
-        columns = state.columns.flatten(2)
-        sums = block_grams(columns, level.wavelets, n_blocks // level.copies)
-        return sums * (n_blocks / level.n_cells)
+        filtered = level.nested(level.wavelets(state.columns.flatten(2)).movedim(1, -1))
+        return block_grams(filtered, n_blocks) * (n_blocks / level.n_cells)
 
     def rows(self, state: State, j: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Real and imaginary part (batch, C, P) of all columns filtered at scale j."""
@@ -371,9 +380,7 @@ class Sphere:
 
     def blocks(self, x: Tensor, j: int) -> Tensor:
         """Values (..., P) by blocks of cells that follow each other (..., blocks, P), 0 beyond."""
-        copies, n = self.levels[j].copies, self._n_blocks(j)
-        if copies > 1:
-            x = x.unflatten(-1, (3, -1, copies)).transpose(-1, -2).flatten(-3)
+        x, n = self.levels[j].nested(x), self._n_blocks(j)
         padding = -x.shape[-1] % n
         x = torch.nn.functional.pad(x, (0, padding)) if padding else x
         return x.unflatten(-1, (n, -1))
@@ -395,8 +402,7 @@ class Sphere:
     def to_field(self, x: Tensor, j: int) -> Tensor:
         """Values (..., P) of scale j on the cells inside each of its cells, in nested order."""
         level, cells = self.levels[j], self.levels[0].cells
-        if level.copies > 1:
-            x = x.unflatten(-1, (3, -1, level.copies)).transpose(-1, -2).flatten(-3)
+        x = level.nested(x)
         if cells is None or level.cells is None:
             return x.repeat_interleave(4**j, -1)
         return x[..., np.searchsorted(level.cells, cells // 4**j)]
@@ -406,7 +412,7 @@ class Sphere:
 
         Returns None when all cells of the sphere count alike.
         """
-        w = self._arrange(weights).double()
+        w = self.levels[0].arranged(weights).double()
         if self.spec.cells is None and bool((w == w[0, 0]).all()) and w[0, 0] > 0:
             return None
         enough = min_coverage - 1e-9

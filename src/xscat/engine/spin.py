@@ -111,6 +111,7 @@ class SpinLevel(Level):
     """The cells of one scale and the operators that start from them."""
 
     spec: SpinSphereSpec
+    copies_of_all = 4  # turned over, components would change their sign
 
     @cached_property
     def mode_wavelets(self) -> Operator:

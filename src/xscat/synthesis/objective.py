@@ -18,8 +18,8 @@ import torch
 from scipy import sparse
 
 from ..engine.moments import Coverage, column_groups, weighted_mean
-from ..engine.scattering import Moments, moments
 from ..engine.operators import Operator
+from ..engine.scattering import Moments, moments
 from .records import Constraint
 
 Array = np.ndarray[Any, np.dtype[Any]]

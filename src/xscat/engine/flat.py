@@ -208,7 +208,7 @@ class Flat:
         weights = zip(*self._parseval[j], strict=True)
         return torch.stack([gram(real, imag, even, odd) for even, odd in weights], 1)
 
-    def cascade(self, fields: Tensor, exponent: float = 1) -> None:
+    def cascade(self, fields: Tensor, second_layer: bool, exponent: float = 1) -> None:
         """Scales have a short cut each."""
         return None
 

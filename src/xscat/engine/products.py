@@ -24,6 +24,25 @@ Tensor = torch.Tensor
 LEAST_COLUMNS = 16
 
 
+class Powers:
+    """Products of W (2, l, cells, batch, F), real and imaginary part, with itself."""
+
+    def __init__(self, W: Tensor):
+        self.shape = W.shape
+        self.W = W.permute(3, 1, 0, 4, 2).flatten(2, 3).flatten(0, 1)  # (batch l, part F, cells)
+
+    def sums(self) -> Tensor:
+        """Sums over cells (batch l, (part, F, part, F))."""
+        return (self.W @ self.W.mT).flatten(1)
+
+    def gradient(self, d_sums: Tensor) -> Tensor:
+        """Gradient to W, given that to the sums."""
+        _, L, _, n_batch, F = self.shape
+        d = d_sums.unflatten(1, (2 * F, 2 * F))
+        dW = ((d + d.mT) @ self.W).view(n_batch, L, 2, F, -1)
+        return dW.permute(2, 1, 4, 0, 3)
+
+
 class Products:
     """Products of W (2, l, cells, batch, F) and filtered moduli Y (2 l, cells, batch, F, C).
 
@@ -37,27 +56,27 @@ class Products:
         L, k = W.shape[1], copies
         while k % 2 == 0 and k * F * C >= 2 * LEAST_COLUMNS:
             k //= 2
-        self.k, self.n_cells = k, len(W[0, 0])
+        self.k = k
         X = Y.view(2, L, -1, k, n_batch, F * C).permute(0, 4, 1, 2, 3, 5)
         self.X = X.flatten(4).flatten(1, 2)  # (part, batch l, cells / k, k F C), Y itself if it can
         W = W.view(2, L, -1, k, n_batch, F).permute(4, 1, 0, 3, 5, 2)
         self.W = W.flatten(2, 4).flatten(0, 1)  # (batch l, part k F, cells / k)
 
     def sums(self) -> list[Tensor]:
-        """Sums over cells of all that a Gram matrix is made of, each (batch l, n)."""
+        """Sums over cells of all that a Gram matrix is made of, but the powers: (batch l, n)."""
         (A, B), W = self.X, self.W
-        products = [A.mT @ A, B.mT @ B, B.mT @ A, W @ A, W @ B, W @ W.mT]
+        products = [A.mT @ A, B.mT @ B, B.mT @ A, W @ A, W @ B]
         self.sizes = [p.shape[1:] for p in products]
         return [p.flatten(1) for p in products]
 
     def gradient(self, d_sums: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Gradients to W and Y, given those to the sums."""
         (A, B), W = self.X, self.W
-        AA, _, BA, WA, WB, WW = (d.unflatten(1, s) for d, s in zip(d_sums, self.sizes, strict=True))
+        AA, _, BA, WA, WB = (d.unflatten(1, s) for d, s in zip(d_sums, self.sizes, strict=True))
         dX, H = torch.empty_like(self.X), AA + AA.mT
         torch.bmm(A, H, out=dX[0]).baddbmm_(B, BA).baddbmm_(W.mT, WA)
         torch.bmm(B, H, out=dX[1]).baddbmm_(A, BA.mT).baddbmm_(W.mT, WB)
-        dW = ((WW + WW.mT) @ W).baddbmm_(WA, A.mT).baddbmm_(WB, B.mT)
+        dW = (WA @ A.mT).baddbmm_(WB, B.mT)
         W_shape, Y_shape = self.shapes
         _, L, _, n_batch, F = W_shape
         dX = dX.view(2, n_batch, L, dX.shape[2], self.k, -1).permute(0, 2, 3, 4, 1, 5)
@@ -72,9 +91,9 @@ def means_of_sums(
 ) -> tuple[Tensor, Tensor]:
     """Sparse matrix from sums over cells to means, for all scales, and its transpose.
 
-    Of each scale (k, C, number of cells), the sums are those of U (F) and `Products.sums`, the
-    means those of U (F), the power (F, F, 1 or 2) and the Gram matrix (F, 1 + C, F, 1 + C, 2). All
-    means of U come first and all Gram matrices last.
+    Of each scale (k, C, number of cells), the sums are those of U (F), of `Powers` and, unless C is
+    0, of `Products`; the means those of U (F), the power (F, F, 1 or 2) and, unless C is 0, the
+    Gram matrix (F, 1 + C, F, 1 + C, 2). All means of U come first and all Gram matrices last.
     """
     modulus, power, gram = [], [], []
     for k, C, n_cells in scales:
@@ -82,21 +101,21 @@ def means_of_sums(
         rows = F + np.arange(full.shape[0] - F).reshape(F, 1 + C, F, 1 + C, 2)
         modulus.append(full[:F])
         power.append(full[rows[:, 0, :, 0, : 1 if F == 1 else 2].ravel()])
-        gram.append(full[F:])
+        gram.append(full[F:] if C else full[:0])
     blocks = [sparse.block_diag(matrices) for matrices in (modulus, power, gram)]
     matrix = sparse.vstack(blocks, format="csr")
     return to_torch(matrix, dtype, device), to_torch(matrix.T.tocsr(), dtype, device)
 
 
 def _gram_of_products(k: int, F: int, C: int) -> Any:
-    """Sparse matrix from `Products.sums` to the Gram matrix (F, 1 + C, F, 1 + C, 2)."""
+    """Sparse matrix from sums of `Powers` and `Products` to the Gram matrix (F, 1 + C) twice, 2."""
     inner, first = (k, F, C), (2, k, F)
-    shapes = [inner + inner] * 3 + [first + inner] * 2 + [first + first]
+    shapes = [(2, F, 2, F)] + [inner + inner] * 3 + [first + inner] * 2
     stops = np.cumsum([math.prod(shape) for shape in shapes])
     index = [np.arange(n - math.prod(s), n).reshape(s) for n, s in zip(stops, shapes, strict=True)]
-    AA, BB, BA = (x.diagonal(axis1=0, axis2=3) for x in index[:3])
-    WA, WB = (x.diagonal(axis1=1, axis2=3) for x in index[3:5])
-    WW = index[5].diagonal(axis1=1, axis2=4)
+    WW = index[0]
+    AA, BB, BA = (x.diagonal(axis1=0, axis2=3) for x in index[1:4])
+    WA, WB = (x.diagonal(axis1=1, axis2=3) for x in index[4:])
     gram = np.arange(2 * (F + F * C) ** 2).reshape(F, 1 + C, F, 1 + C, 2)
     real, imag = np.moveaxis(gram, -1, 0)
     terms = [
@@ -114,7 +133,7 @@ def _gram_of_products(k: int, F: int, C: int) -> Any:
         (*(x[:, 1:, :, 0].transpose(2, 0, 1) for x in (real, imag)), -1),
     ):
         terms += [(re, WA[0], 1), (re, WB[1], 1), (im, WA[1], sign), (im, WB[0], -sign)]
-    rows = np.concatenate([np.repeat(g.ravel(), k) for g, _, _ in terms])
+    rows = np.concatenate([np.repeat(g.ravel(), p.size // max(1, g.size)) for g, p, _ in terms])
     columns = np.concatenate([p.ravel() for _, p, _ in terms])
     signs = np.concatenate([np.full(p.size, float(sign)) for _, p, sign in terms])
     return sparse.csr_array((signs, (rows, columns)), shape=(gram.size, stops[-1]))

@@ -47,12 +47,12 @@ class Transforms(Protocol):
     def coarsen(self, state: Any, j: int, coverage: Any) -> Any:
         """State of scale j + 1."""
 
-    def cascade(self, fields: Tensor, exponent: float = 1) -> Tensor | None:
+    def cascade(self, fields: Tensor, second_layer: bool, exponent: float = 1) -> Tensor | None:
         """Means over all cells (batch, N, l) of all scales, if there is a short cut to them.
 
         They are, of fields (batch, field, cells), those of U (field) at each scale, then of the
-        products of W (field, field, 1 or 2) at each scale, then of those of all filtered columns
-        (field, C, field, C, 2) at each scale; 1 and 2 are real and imaginary part.
+        products of W (field, field, 1 or 2) at each scale, then, with a second layer, of those of
+        all filtered columns (field, C, field, C, 2); 1 and 2 are real and imaginary part.
         """
 
     def gram(self, state: Any, j: int) -> Tensor | None:
@@ -106,18 +106,18 @@ def moments(
 ) -> Moments:
     """Moments of fields (B, F, cells), with U = |W|^exponent, over the valid coefficients."""
     n_fields = fields.shape[1]
-    short_cut = second_layer and coverage is None and average == "mean" and not variance
+    short_cut = coverage is None and average == "mean" and not variance
     result = Moments([], [], [], Moments([], [], []) if variance else None)
-    found = grid.cascade(fields, exponent) if short_cut else None
+    found = grid.cascade(fields, second_layer, exponent) if short_cut else None
     if found is not None:
-        return _unpacked(found, n_fields, grid.spec.J, grid.spec.L)
+        return _unpacked(found, n_fields, grid.spec.J, second_layer)
     state = grid.start(fields, coverage)
     for j in range(grid.spec.J):
         real, imag = grid.first(state, j, coverage)
         U = hypotenuse(real, imag)
         U = U if exponent == 1 else U**exponent
         state = grid.append(state, U, j, coverage) if second_layer else state
-        gram = grid.gram(state, j) if short_cut else None
+        gram = grid.gram(state, j) if short_cut and second_layer else None
         if gram is not None:
             _all_cells(result, U.mean(-1), gram)
         else:
@@ -129,9 +129,10 @@ def moments(
     return result
 
 
-def _unpacked(means: Tensor, n_fields: int, J: int, L: int) -> Moments:
+def _unpacked(means: Tensor, n_fields: int, J: int, second_layer: bool) -> Moments:
     """Moments from what `Transforms.cascade` returns."""
-    F, columns = n_fields, [1 + (j + 1) * L for j in range(J)]
+    F, L = n_fields, means.shape[-1]
+    columns = [1 + (j + 1) * L for j in range(J)] if second_layer else []
     shapes: list[tuple[int, ...]] = [(F,)] * J + [(F, F, 1 if F == 1 else 2)] * J
     shapes += [(F, C, F, C, 2) for C in columns]
     parts = means[None].split([math.prod(shape) for shape in shapes], 2)

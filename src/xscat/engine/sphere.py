@@ -358,9 +358,9 @@ class Sphere:
         """All scales together are faster."""
         return None
 
-    def cascade(self, fields: Tensor, exponent: float = 1) -> Tensor | None:
+    def cascade(self, fields: Tensor, second_layer: bool, exponent: float = 1) -> Tensor | None:
         """Means over all cells, of all scales (see `Transforms.cascade`)."""
-        result: Tensor = Cascade.apply(fields, self.levels, exponent)
+        result: Tensor = Cascade.apply(fields, self.levels, second_layer, exponent)
         return result
 
     def block_grams(self, state: State, j: int) -> Tensor | None:

@@ -194,7 +194,7 @@ class SpinSphere(Sphere):
         real, imag = self._modes(state, j, slice(None)).permute(1, 3, 4, 0, 2)
         return real, imag
 
-    def cascade(self, fields: Tensor, exponent: float = 1) -> None:
+    def cascade(self, fields: Tensor, second_layer: bool, exponent: float = 1) -> None:
         """There is no short cut: the first columns are filtered otherwise."""
         return None
 

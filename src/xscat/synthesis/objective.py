@@ -104,8 +104,7 @@ def measure(
     """Vectors z (B, N), in float64, of fields (B, F, cells), and the variances of their entries."""
     x, mean, power = _field_moments(fields, domain)
     s0 = torch.stack([mean, power], -1).flatten(1)
-    short_cut = second_layer and domain.coverage is None
-    means = engine.cascade(fields) if short_cut else None
+    means = engine.cascade(fields, second_layer) if domain.coverage is None else None
     if means is None:
         means = _joined(moments(engine, fields, domain.coverage, second_layer=second_layer))
     z = torch.cat([s0, means.flatten(1)], 1).double()

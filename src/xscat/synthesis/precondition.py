@@ -7,14 +7,17 @@ amplitude that it has in the target.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..engine.operators import Operator
+from ..engine.sphere import Level as Stencils
+from ..engine.sphere import SphereSpec
+from ..engine.wavelets import Morlet
 from ..grids import Grid, HealpixGrid
-from .multiscale import coarser_grid, sphere_coarsener
+from .multiscale import coarser_grid
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Tensor = torch.Tensor
@@ -59,23 +62,49 @@ def _on_plane(grid: Any, gains: Array, xi: float, like: Tensor) -> Map:
 
 def _on_sphere(grid: HealpixGrid, gains: Array, like: Tensor) -> Map:
     """The gain of the finest scale plus what coarser maps need more, level by level."""
-    kind: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
-    steps: list[tuple[Operator, Operator]] = []
-    level: Any = grid
-    while len(steps) < len(gains) - 1 and (coarse := coarser_grid(level)) is not None:
-        matrix = sphere_coarsener(level)
-        steps.append((Operator(matrix, **kind), Operator((4 * matrix.T).tocsr(), **kind)))
-        level = coarse
+    n_steps, level = 0, grid
+    while n_steps < len(gains) - 1 and (coarse := coarser_grid(level)) is not None:
+        n_steps, level = n_steps + 1, coarse
+    cells = None if grid.cells is None else grid.cells.tobytes()
+    levels = _stencils(grid.level, cells, n_steps, like.dtype, like.device)
     extra = [float(gains[0]), *np.maximum(np.diff(gains), 0).tolist()]
 
     def apply(v: Tensor) -> Tensor:
-        columns, parts = v.T.contiguous(), []
-        for down, _ in steps:
+        if not levels:
+            return extra[0] * v
+        columns, parts = levels[0].arranged(v).T.contiguous(), []
+        for step in levels:
             parts.append(columns)
-            columns = down(columns)[0]
-        total = extra[len(steps)] * columns
-        for k in reversed(range(len(steps))):
-            total = steps[k][1](total)[0] + extra[k] * parts[k]
-        return total.T
+            columns = step.coarsener.times(columns)[0]
+        total = extra[n_steps] * columns
+        for k in reversed(range(n_steps)):
+            total = levels[k].coarsener.adjoint(4 * total[None]).add_(parts[k], alpha=extra[k])
+        return levels[0].nested(total.T)
 
-    return apply
+    return lambda v: _Symmetric.apply(v, apply)
+
+
+@lru_cache(maxsize=16)
+def _stencils(
+    level: int, cells: bytes | None, n_steps: int, dtype: torch.dtype, device: torch.device
+) -> list[Stencils]:
+    """The engine's coarseners of a grid and of the next ones."""
+    numbers = None if cells is None else np.frombuffer(cells, np.int64)
+    spec = SphereSpec(level, numbers, "meridian", Morlet(), 1, 1, dtype, device)
+    levels = [Stencils(spec, level, numbers, "meridian")] if n_steps else []
+    while len(levels) < n_steps:
+        levels.append(levels[-1].coarser())
+    return levels
+
+
+class _Symmetric(torch.autograd.Function):
+    """A symmetric linear map."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, apply: Map) -> Tensor:
+        ctx.map = apply
+        return apply(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return ctx.map(gradients[0]), None

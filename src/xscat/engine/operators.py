@@ -67,8 +67,8 @@ class Operator:
         Rows of the input that are appended to it.
     copies : int
         Number of consecutive rows that share a stencil.
-    odd : int, optional
-        Channels from this one on change their sign in the second half of the copies of 8.
+    odd : range, optional
+        Channels that change their sign in the second half of the copies.
     """
 
     def __init__(
@@ -78,13 +78,13 @@ class Operator:
         *,
         halo: Array | None = None,
         copies: int = 1,
-        odd: int | None = None,
+        odd: range = range(0),
         dtype: torch.dtype,
         device: torch.device,
     ):
         self.channels, self.copies, self.dtype, self.device = channels, copies, dtype, device
         self.halo = None if halo is None else torch.as_tensor(halo, device=device)
-        self._odd = odd if copies == 8 else None
+        self._odd = odd if copies > 1 else range(0)
         self._scipy = matrix
         self._parts: dict[tuple[int, int, bool], Tensor] = {}
 
@@ -108,9 +108,10 @@ class Operator:
 
     def _signed(self, y: Tensor, channels: slice) -> Tensor:
         """Change signs in y (C, n_out, columns) where copies have others than the stencil."""
-        if self._odd is not None:
-            first = max(0, self._odd - range(self.channels)[channels].start)
-            y.view(len(y), -1, 2, self.copies // 2, y.shape[-1])[first:, :, 1].neg_()
+        start = range(self.channels)[channels].start
+        first, last = (max(0, i - start) for i in (self._odd.start, self._odd.stop))
+        if first < min(last, len(y)):
+            y.view(len(y), -1, 2, self.copies // 2, y.shape[-1])[first:last, :, 1].neg_()
         return y
 
     def times(self, x: Tensor, channels: slice = slice(None)) -> Tensor:

@@ -103,14 +103,14 @@ class State:
 class Level:
     """The cells of one scale and the operators that start from them."""
 
-    copies_of_all = 8
-    """Number of cells that share a stencil if all cells are there."""
-
     def __init__(self, spec: SphereSpec, level: int, cells: Array | None, frame: str | Array):
         self.spec, self.level, self.cells, self.frame = spec, level, cells, frame
         symmetric = cells is None and isinstance(frame, str) and frame == "meridian"
-        self.copies = self.copies_of_all if symmetric else 1
-        all_cells = orbits(level, self.copies) if cells is None else cells[:, None]
+        self.copies = 8 if symmetric else 1
+        if symmetric:
+            all_cells = orbits(level)
+        else:
+            all_cells = (np.arange(12 * 4**level) if cells is None else cells)[:, None]
         self.centers = all_cells[:, 0]
         """Nested numbers of the cells whose stencils are stored."""
         self.n_cells = all_cells.size
@@ -193,7 +193,7 @@ class Level:
         halo: Array | None,
         channels: int = 1,
         *,
-        odd: int | None = None,
+        odd: range = range(0),
         dtype: torch.dtype | None = None,
     ) -> Operator:
         return Operator(
@@ -216,7 +216,7 @@ class Level:
             return np.concatenate([psi.real, psi.imag]).astype(self._precision)
 
         L, matrix = self.spec.L, self._matrix(self.spec.wavelet.radius, weights)
-        return self._operator(*matrix, 2 * L, odd=L)
+        return self._operator(*matrix, 2 * L, odd=range(L, 2 * L))
 
     @cached_property
     def envelope(self) -> Operator:

@@ -111,14 +111,13 @@ class SpinLevel(Level):
     """The cells of one scale and the operators that start from them."""
 
     spec: SpinSphereSpec
-    copies_of_all = 4  # turned over, components would change their sign
 
     @cached_property
     def mode_wavelets(self) -> Operator:
         """The wavelets of the modes.
 
-        Channels 4 l to 4 l + 3 are the real and imaginary part of A1, then of A2, where E is
-        ``A1 c1 + A2 c2`` and B is ``A1 c2 - A2 c1``.
+        Channels 2 l and 2 l + 1 are the real parts of A1 and A2, where E is ``A1 c1 + A2 c2`` and B
+        is ``A1 c2 - A2 c1``. The imaginary parts of all orientations follow.
         """
         spin, fit = self.spec.spin, self.spec.fit
         precision = np.float32 if self.spec.dtype == torch.float32 else np.float64
@@ -128,10 +127,13 @@ class SpinLevel(Level):
             angle = spin * transport_angles(centers, around, self.level, self.level)
             cos, sin = np.cos(angle), np.sin(angle)
             a1, a2 = a1 * cos + a2 * sin, a2 * cos - a1 * sin
-            parts = np.stack([a1.real, a1.imag, a2.real, a2.imag], 1)
+            parts = np.stack([[a1.real, a2.real], [a1.imag, a2.imag]]).swapaxes(1, 2)
             return parts.reshape(-1, *around.shape).astype(precision)
 
-        return self._operator(*self._matrix(self.spec.radius, weights), 4 * self.spec.L)
+        L, matrix = self.spec.L, self._matrix(self.spec.radius, weights)
+        # those of spin 1 have an imaginary transform, which changes the symmetry of both parts
+        odd = range(2 * L) if spin == 1 else range(2 * L, 4 * L)
+        return self._operator(*matrix, 4 * L, odd=odd)
 
     @cached_property
     def field_envelope(self) -> Operator:
@@ -177,9 +179,10 @@ class SpinSphere(Sphere):
 
     def _modes(self, state: State, j: int, l: slice) -> Tensor:
         """Coefficients of the modes: (l, real and imaginary, cells, batch, mode)."""
-        channels = slice(4 * (l.start or 0), None if l.stop is None else 4 * l.stop)
-        products = self.levels[j].mode_wavelets(state.fields, channels).unflatten(0, (-1, 4))
-        a1, a2 = products[:, :2], products[:, 2:]
+        wavelets, (start, stop, _) = self.levels[j].mode_wavelets, l.indices(self.spec.L)
+        channels = (slice(2 * start + i, 2 * stop + i) for i in (0, 2 * self.spec.L))
+        parts = [wavelets(state.fields, c).unflatten(0, (-1, 2)) for c in channels]
+        a1, a2 = torch.stack(parts, 1).unbind(2)
         return torch.stack([a1[..., 0] + a2[..., 1], a1[..., 1] - a2[..., 0]], -1)
 
     def start(self, fields: Tensor, coverage: SphereCoverage | None) -> State:

@@ -1,9 +1,9 @@
 """Rotations of the sphere that take HEALPix cells to cells: their stencils are the same.
 
-Those by multiples of 90° about the poles are four. With the one by 180° about the axis through
-longitude 0 on the equator they are eight, which no cell stands still under. It takes a face to one
-of the other hemisphere, pixel p of nested order to the last minus p, and turns east and north by
-180°, so that real wavelets stay and imaginary ones change their sign.
+They are eight: by multiples of 90° about the poles, and the same after one by 180° about the axis
+through longitude 0 on the equator. No cell stays in its place. The latter takes pixel p of a face,
+in nested order, to the last one minus p of another, and turns east and north by 180°: the transform
+of a wavelet being real, its real part stays the same and its imaginary part changes its sign.
 """
 
 from __future__ import annotations
@@ -13,16 +13,12 @@ import numpy as np
 from .wavelets import Array
 
 
-def orbits(level: int, copies: int) -> Array:
-    """Cells of a level as (stencils, copies): all those that share one.
+def orbits(level: int) -> Array:
+    """Cells of a level as (stencils, 8): all those that share one.
 
     Copy a + 4 b is the first one turned over if b = 1, then turned eastward by a times 90°.
     """
     rings = np.arange(12 * 4**level).reshape(3, 4, -1)
-    if copies == 1:
-        return rings.reshape(-1, 1)
-    if copies == 4:
-        return rings.swapaxes(1, 2).reshape(-1, 4)
     over = rings[::-1, :, ::-1].copy()
     over[0] = over[0, [3, 0, 1, 2]]
     both = np.concatenate([rings, over], 1).swapaxes(1, 2)

@@ -62,7 +62,8 @@ def _on_plane(grid: Any, gains: Array, xi: float, like: Tensor) -> Map:
 
 def _on_sphere(grid: HealpixGrid, gains: Array, like: Tensor) -> Map:
     """The gain of the finest scale plus what coarser maps need more, level by level."""
-    n_steps, level = 0, grid
+    n_steps = 0
+    level: Any = grid
     while n_steps < len(gains) - 1 and (coarse := coarser_grid(level)) is not None:
         n_steps, level = n_steps + 1, coarse
     cells = None if grid.cells is None else grid.cells.tobytes()

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from ..grids import find_grid
+from ..parameters import STATISTICS
 from ..statistics import check_field
 from .fields import NOISE_DIM, grid_and_task, mapped
 from .harmonic import harmonic
@@ -33,24 +34,35 @@ def inpaint(
     update: xr.DataArray | None = None,
     **kwargs: Any,
 ) -> Any:
-    r"""Fill gaps so that the whole field has the statistics of its valid part, or given ones.
+    r"""Fill gaps so that they have the statistics of their surroundings, or the field given ones.
 
-    The model: values outside of the gaps are exact, and Φ of the filled field is Φ of the target.
-    The search begins with harmonic (smoothest) values in the gaps. It gives one field of many that
-    are possible.
+    The model: values outside of the gaps are exact, and
+
+    .. math:: \Phi_w(u) = \Phi_{w'}(d)
+
+    where the weights w of cells are 1 in wide gaps and fall off around them over :math:`2^J` cells,
+    w' are the same but 0 in the gaps, and d is filled with harmonic (smoothest) values, with which
+    the search begins. Errors are those of a mean over the cells of the gaps; S1, ..., S4 weigh
+    alike. The mean and variance (S0) are not among the statistics: the cells around a gap say more
+    of the values inside. The search ends where the rms difference is 1 error bar (*tol*), as
+    surroundings tell no more than that; it gives one field of many that are possible.
+
+    With a *target* the statistics of the whole filled field are those of the target, as in
+    `synthesize`.
 
     Parameters
     ----------
     da : DataArray
         Field with NaN where it is missing. All other cells stay as they are, bit for bit.
     target : DataArray or Dataset, optional
-        A field on the same grid with the statistics wanted, or statistics. Default: *da*.
+        A field on the same grid with the statistics wanted of the whole field, or statistics.
     J, L : int
         As in `synthesize`.
     update : DataArray of bool, optional
         Missing cells to fill; the others stay missing, such as land. Default: all.
     **kwargs
-        As in `synthesize`.
+        As in `synthesize`; without a target, ``statistics=("S1", "S2", "S3", "S4")``, ``tol=1`` and
+        ``steps=1`` are the defaults.
 
     Returns
     -------
@@ -89,7 +101,10 @@ def inpaint(
     source = target if isinstance(target, xr.Dataset) else da
     like: dict[str, Any] = {"like": da} if isinstance(target, xr.Dataset) else {}
     history = kwargs.pop("return_history", False)
+    if target is None:
+        kwargs = {"statistics": STATISTICS[1:], "tol": 1.0, "steps": 1} | kwargs
     field, task, extras = grid_and_task(source, J, L, **like, **kwargs)
+    task = replace(task, filling=target is None)
     extras = {"initial": smooth} | extras | {"update": gaps}
     if isinstance(target, xr.DataArray):
         extras["source"] = target

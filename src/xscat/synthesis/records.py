@@ -73,6 +73,8 @@ class Task:
     gaussianize: bool
     terms: tuple[Any, ...] = ()
     denoising: Denoising | None = None
+    filling: bool = False
+    """Whether the cells that may change are gaps, to become like their surroundings."""
 
     @property
     def levels(self) -> list[Level]:

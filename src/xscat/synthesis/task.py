@@ -76,10 +76,14 @@ def run(maps: Maps, task: Task, index: int) -> Solution:
         maps, transform = _gaussianized(maps)
     mean, std = scale(maps)
     size = _batch_size(task)
-    parts = []
+    parts, batch = [], Batch
+    if task.filling and maps.update is not None and maps.update.any():
+        from .filling import Filling
+
+        batch = Filling
     for first in range(0, task.realizations, size):
         members = range(first, min(first + size, task.realizations))
-        parts.append(_Batch(maps, task, index, members, mean, std).solve())
+        parts.append(batch(maps, task, index, members, mean, std).solve())
     solution = _joined(parts)
     values = solution.fields * std + mean
     if transform is not None:
@@ -130,7 +134,7 @@ def _joined(parts: list[Solution]) -> Solution:
     return Solution(fields, outcomes)
 
 
-class _Batch:
+class Batch:
     """Some realizations of one map."""
 
     def __init__(self, maps: Maps, task: Task, index: int, members: range, mean: float, std: float):
@@ -163,12 +167,8 @@ class _Batch:
         return solve(self.levels, self._stage, self.valid, self.free, self.task.settings)
 
     def _stage(self, k: int, engine: Any) -> Stage:
-        constraint = self.task.constraint
-        domain = make_domain(engine, self.valid[k], self.task.parameters.min_coverage)
         context = Context(k, self.levels, engine, self.valid[k], self.mean, self.std)
-        target, variance = self._target(k, engine, domain)
-        reference = None if self.reference is None else context.tensor(self._finite_reference(k))
-        main: Any = StatisticsLoss(engine, domain, constraint, target, variance, reference)
+        main = self._loss(k, engine)
         others = [prepared(term, context) for term in self.task.terms]
 
         def loss(fields: Any) -> Any:
@@ -186,17 +186,33 @@ class _Batch:
 
         return Stage(loss if others else main, begin, main.power)
 
+    def _loss(self, k: int, engine: Any) -> StatisticsLoss:
+        """Loss of the statistics at a level."""
+        import torch
+
+        domain = make_domain(engine, self.valid[k], self.task.parameters.min_coverage)
+        target, variance = self._target(k, engine, domain)
+        reference = None
+        if self.reference is not None:
+            kind = {"dtype": engine.spec.dtype, "device": engine.spec.device}
+            reference = torch.as_tensor(self._finite_reference(k), **kind)
+        return StatisticsLoss(engine, domain, self.task.constraint, target, variance, reference)
+
     def _finite_reference(self, k: int) -> Array:
         assert self.reference is not None
         return np.nan_to_num(self.reference[k])
 
     def _guess(self, k: int, amplitude: float) -> Array:
-        """White noise, the same for a seed, a map and a realization; or the given start."""
+        """White noise, or the given start."""
         if self.initial is not None:
             guess = np.nan_to_num(self.initial[k])
             return np.broadcast_to(guess, (len(self.members), guess.shape[-1]))
+        return amplitude * self._noise(k)
+
+    def _noise(self, k: int) -> Array:
+        """White noise (realization, cells), the same for a seed, a map and a realization."""
         n_cells = len(self.valid[k])
-        return amplitude * np.stack(
+        return np.stack(
             [
                 np.random.default_rng([self.task.seed, self.index, r, k]).standard_normal(n_cells)
                 for r in self.members

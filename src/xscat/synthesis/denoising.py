@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from ..engine.sphere import Operator
+from ..engine.operators import Operator
 from ..grids import HealpixGrid
 from .multiscale import Level
 from .objective import Domain, Layout, design, make_domain, measure
@@ -118,7 +118,7 @@ class Noisy:
         return self._operator(self.matrix)(self._moments(x, u).T.contiguous())[0]
 
     def _operator(self, matrix: Any) -> Operator:
-        return Operator([matrix.tocsr()], dtype=torch.float64, device=self.engine.spec.device)
+        return Operator(matrix.tocsr(), dtype=torch.float64, device=self.engine.spec.device)
 
     def _moments(self, x: Tensor, u: Tensor) -> Tensor:
         second = self.constraint.second_layer

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from .wavelets import Array
 
@@ -98,9 +99,11 @@ class Operator:
         start, stop, _ = channels.indices(self.channels)
         key = start, stop, transposed
         if key not in self._parts:
-            n = self._scipy.shape[0] // self.channels
-            whole = stop - start == self.channels
-            rows = self._scipy if whole else self._scipy[n * start : n * stop]
+            whole, n = self._scipy, self._scipy.shape[0] // self.channels
+            pointer = whole.indptr[n * start : n * stop + 1]
+            data, indices = (x[pointer[0] : pointer[-1]] for x in (whole.data, whole.indices))
+            shape = n * (stop - start), whole.shape[1]
+            rows = sparse.csr_array((data, indices, pointer - pointer[0]), shape)
             with torch.inference_mode(False):
                 rows = rows.T.tocsr() if transposed else rows
                 self._parts[key] = to_torch(rows, self.dtype, self.device)

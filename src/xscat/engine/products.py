@@ -142,10 +142,10 @@ def _gram_of_products(k: int, F: int, C: int) -> Any:
 def block_grams(filtered: Tensor, n_blocks: int) -> Tensor:
     """Sums of the products of all columns over each of n_blocks stretches of cells.
 
-    *filtered* are real and imaginary parts (2 l, batch, C, cells), the result is (n_blocks, batch,
+    *filtered* are real and imaginary parts (2 l, cells, batch, C), the result is (n_blocks, batch,
     l, C, C) complex.
     """
-    y = filtered.unflatten(-1, (n_blocks, -1)).unflatten(0, (2, -1))
-    A, B = y.permute(0, 4, 2, 1, 3, 5)
+    y = filtered.unflatten(1, (n_blocks, -1)).unflatten(0, (2, -1))
+    A, B = y.permute(0, 2, 4, 1, 5, 3)
     cross = B @ A.mT
     return torch.complex(A @ A.mT + B @ B.mT, cross - cross.mT)

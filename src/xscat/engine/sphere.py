@@ -124,9 +124,9 @@ class Level:
         """Maps (..., cells) in nested order → (..., cells) in that of the states."""
         return x if self.copies == 1 else x.index_select(-1, self._orders[0])
 
-    def nested(self, x: Tensor) -> Tensor:
-        """The inverse of `arranged`."""
-        return x if self.copies == 1 else x.index_select(-1, self._orders[1])
+    def nested(self, x: Tensor, dim: int = -1) -> Tensor:
+        """The inverse of `arranged`, along an axis."""
+        return x if self.copies == 1 else x.index_select(dim, self._orders[1])
 
     def _positions(self, neighbors: Array) -> Array:
         """Rows of a state that hold cells, -1 for cells that are not in the map."""
@@ -311,6 +311,7 @@ class Sphere:
         while len(self.levels) < spec.J:
             self.levels.append(self.levels[-1].coarser())
         self.n_cells = self.levels[0].n_cells
+        self.radius = support_radius(spec.wavelet, spec.L)
         self._operators = [level.wavelets for level in self.levels]
         self._operators += [level.coarsener for level in self.levels[:-1]]
 
@@ -368,7 +369,7 @@ class Sphere:
         level, n_blocks = self.levels[j], self._n_blocks(j)
         if level.cells is not None:  # blocks of a part of the sphere are not equal
             return None
-        filtered = level.nested(level.wavelets(state.columns.flatten(2)).movedim(1, -1))
+        filtered = level.nested(level.wavelets(state.columns.flatten(2)), 1)
         return block_grams(filtered, n_blocks) * (n_blocks / level.n_cells)
 
     def rows(self, state: State, j: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -394,7 +395,7 @@ class Sphere:
 
     def block_share(self, j: int) -> float:
         """Part of the variance of a mean that the scatter of blocks shows (see `Flat`)."""
-        sigma2 = (support_radius(self.spec.wavelet, self.spec.L) / 3) ** 2
+        sigma2 = (self.radius / 3) ** 2
         sigma2 += SMOOTHING**2 * (1 - 4.0**-j) / 3
         side = math.sqrt(self.levels[j].n_cells / self._n_blocks(j))
         return max(0.25, 1 - border_loss(3 * math.sqrt(sigma2)) / side) ** 2

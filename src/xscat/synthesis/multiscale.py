@@ -158,7 +158,7 @@ def _pseudo_inverse(matrix: Any, x: Array) -> Array:
     y = np.zeros_like(b)
     residual = b.copy()
     direction, power = residual.copy(), (residual**2).sum(0)
-    transpose = matrix.T.tocsr()
+    transpose = matrix.T
     for _ in range(_REFINING_ITERATIONS):
         image = matrix @ (transpose @ direction)
         step = power / np.maximum((direction * image).sum(0), np.finfo(float).tiny)

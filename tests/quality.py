@@ -228,16 +228,18 @@ def minkowski(da, levels, periodic=False):
     return np.array(result).T / valid.sum()
 
 
-def minkowski_error(fields, target, periodic=False):
+def minkowski_error(fields, target, periodic=False, draws=None):
     """Departure of the mean from the target over the scatter between fields, for each functional.
 
     The rms over levels of the one over that of the other. It is near 1 if the target is one more
-    draw of what the fields are draws of.
+    draw of what the fields are draws of. The scatter is that of other *draws* of the target, if
+    there are some.
     """
     levels = np.nanpercentile(target, THRESHOLDS)
     wanted = minkowski(target, levels, periodic)
     found = np.array([minkowski(f, levels, periodic) for f in fields])
-    scatter = found.var(0, ddof=1) * (1 + 1 / len(fields))
+    others = found if draws is None else [minkowski(f, levels, periodic) for f in draws]
+    scatter = np.var(others, 0, ddof=1) * (1 + 1 / len(fields))
     return np.sqrt(((found.mean(0) - wanted) ** 2).mean(1) / scatter.mean(1))
 
 

@@ -107,9 +107,9 @@ def test_pyramid():
         levels = pyramid(Level(grid, make_parameters(grid, kwargs["J"], 4)), 2)
         assert len(levels) == 2
         rng = np.random.default_rng(0)
-        coarse = rng.normal(size=(3, int(np.prod(levels[1].grid.shape))))
+        coarse = levels[0].coarsen(rng.normal(size=(3, int(np.prod(grid.shape)))))
         again = levels[0].coarsen(levels[0].refine(coarse))
-        assert np.sqrt(np.mean((again - coarse) ** 2)) < 0.1
+        assert np.sqrt(np.mean((again - coarse) ** 2)) < 0.1 * coarse.std()
         constant = np.full(int(np.prod(grid.shape)), 7.0)
         np.testing.assert_allclose(coarsened(levels, constant)[1], 7)
 
@@ -192,7 +192,7 @@ def test_from_statistics():
 def test_reference_and_gaussianize():
     da, other = plane(), plane(seed=3)
     mixed = da + other
-    kwargs = {"J": 2, "boundary": "periodic", "seed": 1, "max_iter": 60, "steps": 2}
+    kwargs = {"J": 2, "boundary": "periodic", "seed": 1, "max_iter": 100, "steps": 2}
     alone = da.scat.synthesize(**kwargs)
     new = da.scat.synthesize(reference=mixed, **kwargs)
 

@@ -248,9 +248,9 @@ class PowerSpectrum(_Prepared):
     def prepare(self, context: Any) -> Loss:
         import torch
 
-        from .synthesis.spectrum import binned_spectrum
+        from .synthesis.spectrum import Spectrum
 
-        power = binned_spectrum(context.level, context.valid, context.tensor)
+        power = Spectrum(context.level, context.valid, context.tensor)
         target = context.tensor(np.nan_to_num(context.field(self.target)))
         wanted = power(target).log()
         keep = torch.isfinite(wanted[0])

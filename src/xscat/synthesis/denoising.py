@@ -24,6 +24,7 @@ from .objective import Domain, Layout, design, make_domain, measure
 from .optimize import Outcome
 from .records import Constraint, Maps, Settings, Task
 from .solve import Solution, Stage, engine_of, solve
+from .start import Amplitude
 from .task import Context, prepared, scale
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -276,12 +277,13 @@ def _search(
     """Minimize, with the effect of noise measured anew until it is that on the result."""
     total = Outcome(np.where(valid, start.double().cpu().numpy(), 0))
     power = problem.power(start, start)
+    amplitude = Amplitude.of_scales(level, np.sqrt(power * 4.0 ** np.arange(len(power))))
     anew = np.inf  # loss where the effect of noise was measured last
     while (left := settings.max_iter + 1 - max(1, len(total.history))) > 0:
         field = torch.as_tensor(total.fields, dtype=start.dtype, device=start.device)
-        stage = Stage(problem.around(field), lambda _, x=total.fields: x, power)  # type: ignore
+        stage = Stage(problem.around(field), lambda *_, x=total.fields: x, amplitude)
         epoch = replace(settings, max_iter=min(left, _EPOCH))
-        found = solve([level], lambda *_, s=stage: s, [valid], [None], epoch).outcomes[0]
+        found = solve([level], lambda *_, s=stage: s, [None], epoch).outcomes[0]
         total.history += found.history[1:] if total.history else found.history
         total.fields, total.best = found.fields, found.best
         before, anew = anew, found.history[0]

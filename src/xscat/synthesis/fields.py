@@ -66,7 +66,9 @@ def synthesize(
     .. math:: |\Phi(u) - \Phi|^2 / \sigma^2
 
     from coarse to fine, each level beginning with the result of the coarser one. The mean and the
-    variance of the field are among the statistics.
+    variance of the field are among the statistics, and, if the target is a field, so is its power
+    spectrum in third octaves where no wavelet sees it: of waves longer than those of the last
+    scale and, on planes and lines, close to the Nyquist frequency.
 
     Parameters
     ----------
@@ -74,7 +76,9 @@ def synthesize(
         A field, on a grid that `covariance` accepts, or statistics S0..S4 that it returned, with
         error bars if ``variance=True``. Further dimensions are mapped over; with dask, lazily.
     J, L : int
-        Scales and orientations, as in `covariance`. Those of the statistics, if they are given.
+        Scales and orientations, as in `covariance`; by default one scale less if the boundary is
+        periodic, as few fields fit the statistics of waves as large as the field. Those of the
+        statistics, if they are given.
     like : DataArray, optional
         With statistics: a field on the grid of the result; missing cells stay missing.
     dim : str or (str, str), optional
@@ -194,6 +198,8 @@ def grid_and_task(
         wavelet = Morlet() if wavelet is None else wavelet
         kwargs = {"boundary": boundary, "frame": frame, "wavelet": wavelet}
         parameters = make_parameters(grid, J, L, statistics=tuple(statistics), **kwargs)
+        if J is None and boundary == "periodic" and grid.kind != "healpix":
+            parameters = replace(parameters, J=max(1, parameters.J - 1))
     if reduction == "fft_ang" and not 0 <= nharm <= parameters.L // 2:
         raise ValueError(
             f"nharm={nharm}: L={parameters.L} orientations give 0..{parameters.L // 2}"

@@ -19,6 +19,7 @@ from .harmonic import edges
 from .multiscale import coarsened
 from .objective import Domain, Layout, StatisticsLoss, design, measure
 from .records import Constraint, Maps, Task
+from .start import Amplitude, centers
 from .task import Batch
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -44,8 +45,9 @@ class Filling(Batch):
             for x in (near, around)
         )
 
-    def _guess(self, k: int, amplitude: float) -> Array:
-        return super()._guess(k, amplitude) + _START * amplitude * self._noise(k)
+    def _guess(self, k: int, amplitude: Amplitude, attempt: int) -> Array:
+        finest = amplitude(centers(self.levels[k])[:1])
+        return super()._guess(k, amplitude, attempt) + _START * finest * self._noise(k)
 
     def _loss(self, k: int, engine: Any) -> StatisticsLoss:
         constraint, minimum = self.task.constraint, self.task.parameters.min_coverage

@@ -10,7 +10,7 @@ import xarray as xr
 
 from ..engine.scattering import moments
 from ..terms import Pixels, Statistics
-from .multiscale import coarsened
+from .multiscale import coarsened, filled
 from .objective import make_domain
 from .optimize import Outcome
 from .records import Task
@@ -31,7 +31,7 @@ def solve_mixture(
     grid, levels = task.grid, task.levels
     cells = grid.arrange(np.asarray(mixture.values, float).reshape(-1, *grid.shape))[0]
     std = float(np.nanstd(cells))
-    data = coarsened(levels, cells / std)
+    data = filled(levels, coarsened(levels, cells / std))
     valid = [~np.isnan(x) for x in data]
     names = list(components)
 
@@ -49,7 +49,7 @@ def solve_mixture(
                 value = value + noise(parts.sum(0, keepdim=True))
             return value + between(parts)
 
-        def begin(coarser: Array | None) -> Array:
+        def begin(coarser: Array | None, attempt: int = 0) -> Array:
             if coarser is not None:
                 fine = np.nan_to_num(data[k] - levels[k].refine(levels[k].coarsen(data[k])))
                 return coarser + fine / len(names)
@@ -59,7 +59,7 @@ def solve_mixture(
         return Stage(loss, begin)
 
     free = [None] * len(levels)
-    solution = solve(levels, stage, valid, free, task.settings)
+    solution = solve(levels, stage, free, task.settings)
     fields = solution.fields
     if sigma is None:
         fields = np.concatenate([fields, (data[0] - fields.sum(0))[None]])

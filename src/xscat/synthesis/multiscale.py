@@ -16,12 +16,14 @@ import numpy as np
 
 from ..grids import Grid, HealpixGrid
 from ..parameters import Parameters
+from .harmonic import harmonic
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _SMALLEST = {"healpix": 4, "plane": 8, "line": 8}
 _LEAST_SHARE = 0.5  # of a coarse cell that has to be valid
 _REFINING_ITERATIONS = 20
+_DAMPING = 0.02  # details are amplified by 1 / (2 sqrt(0.02)) at most
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,6 @@ class Level:
 
     def refine(self, x: Array) -> Array:
         """The smoothest values on this level whose `coarsen` is x (..., coarser cells)."""
-        x = np.where(np.isnan(x), np.nanmean(x, -1, keepdims=True), x)
         if isinstance(self.grid, HealpixGrid):
             return _pseudo_inverse(sphere_coarsener(self.grid), x)
         coarse = coarser_grid(self.grid)
@@ -108,6 +109,15 @@ def coarsened(levels: Sequence[Level], x: Array) -> list[Array]:
     return result
 
 
+def filled(levels: Sequence[Level], x: list[Array]) -> list[Array]:
+    """Values (cells,) on all levels, gaps filled smoothly on all but the finest.
+
+    Coarser levels only give a start, and cells near gaps that nothing constrains would spoil it.
+    """
+    rest = zip(levels[1:], x[1:], strict=True)
+    return [x[0], *(harmonic(values, level.grid) for level, values in rest)]
+
+
 def coarser_grid(grid: Any) -> Grid | None:
     """Grid of half the resolution, or None if it would be too small."""
     smallest = _SMALLEST[grid.kind]
@@ -153,14 +163,14 @@ def _sphere_coarsener(level: int, cells: bytes | None) -> Any:
 
 
 def _pseudo_inverse(matrix: Any, x: Array) -> Array:
-    """Least values y with matrix @ y close to x (..., n): conjugate gradients, cut short."""
+    """Small values y with matrix @ y close to x (..., n), by conjugate gradients."""
     b = x.reshape(-1, x.shape[-1]).T
     y = np.zeros_like(b)
     residual = b.copy()
     direction, power = residual.copy(), (residual**2).sum(0)
-    transpose = matrix.T
+    transpose = 4 * matrix.T
     for _ in range(_REFINING_ITERATIONS):
-        image = matrix @ (transpose @ direction)
+        image = matrix @ (transpose @ direction) + _DAMPING * direction
         step = power / np.maximum((direction * image).sum(0), np.finfo(float).tiny)
         y += step * direction
         residual -= step * image

@@ -21,6 +21,7 @@ from ..engine.moments import Coverage, column_groups, weighted_mean
 from ..engine.operators import Operator
 from ..engine.scattering import Moments, moments
 from .records import Constraint
+from .spectrum import Rest
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Tensor = torch.Tensor
@@ -271,6 +272,8 @@ class StatisticsLoss:
         A second field; its cross statistics with u are matched as well.
     pairs : sequence of (int, int), optional
         Whose statistics to match: 0 is the reference if there is one, the last is u.
+    rest : Rest, optional
+        Power at wave numbers that no wavelet sees, as further statistics.
     """
 
     def __init__(
@@ -282,9 +285,10 @@ class StatisticsLoss:
         variance: Tensor,
         reference: Tensor | None = None,
         pairs: Sequence[tuple[int, int]] | None = None,
+        rest: Rest | None = None,
     ):
         self.engine, self.domain, self.constraint = engine, domain, constraint
-        self.reference = reference
+        self.reference, self.rest = reference, rest
         n_fields = 1 if reference is None else 2
         layout = Layout(engine.spec.J, engine.spec.L, n_fields, constraint.second_layer)
         if pairs is None:
@@ -301,6 +305,7 @@ class StatisticsLoss:
             raise ValueError("no statistic of the target is finite: there are too few valid cells")
         matrix = sparse.diags_array(1 / sigma[keep]) @ matrix[keep]
         self.n_statistics = max(1, round(count * keep.sum() / len(keep)))
+        self.n_statistics += 0 if rest is None else len(rest)
         self.matrix = Operator(matrix.tocsr(), dtype=torch.float64, device=engine.spec.device)
         wanted = matrix @ np.where(usable, z, 0)
         self.wanted = torch.as_tensor(wanted, device=engine.spec.device)
@@ -318,12 +323,9 @@ class StatisticsLoss:
         with torch.no_grad():
             z = self.measure(noise.to(self.engine.spec.device))[0].cpu().numpy()
         bands = np.stack([p[-1, -1, :, 0] for p in layout.power])
-        self.power = target[bands].mean(1)
-        """Mean power of the target at each scale."""
-        with np.errstate(invalid="ignore"):
-            amplitude = np.sqrt(self.power[0] / z[bands[0]].mean())
-        self.noise_amplitude = float(amplitude) if np.isfinite(amplitude) else 1.0
-        """Standard deviation of white noise that has the target's power at the finest scale."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self.gains = np.sqrt(target[bands].mean(1) / z[bands].mean(1))
+        """Factors that bring white noise to the power of the target at each scale."""
         return np.isfinite(z)
 
     def measure(self, fields: Tensor) -> Tensor:
@@ -335,10 +337,13 @@ class StatisticsLoss:
 
     def residuals(self, fields: Tensor) -> Tensor:
         """(Φ(u) - Φ) / σ, real and imaginary parts apart, (K', B)."""
-        z = self.measure(fields)
-        if self.constraint.match == "mean":
+        z, together = self.measure(fields), self.constraint.match == "mean"
+        if together:
             z = z.mean(0, keepdim=True)
-        return self.matrix(z.T.contiguous())[0] - self.wanted[:, None]
+        residuals = self.matrix(z.T.contiguous())[0] - self.wanted[:, None]
+        if self.rest is None:
+            return residuals
+        return torch.cat([residuals, self.rest(fields, together)])
 
     def __call__(self, fields: Tensor) -> Tensor:
         """Loss of fields (B, cells)."""

@@ -1,7 +1,8 @@
 """Coordinates in which all scales of a field are as easy to change.
 
-L-BFGS moves v, the fields are u = u0 + P v. P is symmetric and amplifies each scale by the
-amplitude that it has in the target.
+L-BFGS moves v, the fields are u = u0 + P v. P is symmetric and amplifies each scale by the square
+root of the amplitude that it has in the target: more makes the largest scales take all, less leaves
+them behind.
 """
 
 from __future__ import annotations
@@ -16,41 +17,37 @@ import torch
 from ..engine.sphere import Level as Stencils
 from ..engine.sphere import SphereSpec
 from ..engine.wavelets import Morlet
-from ..grids import Grid, HealpixGrid
-from .multiscale import coarser_grid
+from ..grids import HealpixGrid
+from .multiscale import Level, coarser_grid
+from .start import Amplitude, centers
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Tensor = torch.Tensor
 Map = Callable[[Tensor], Tensor]
 
-_LARGEST = 1e3
+_LARGEST = 30.0
 
 
-def preconditioner(grid: Grid, power: Array, xi: float, like: Tensor) -> Map | None:
-    """P for fields (B, cells) of a grid, from the mean power S2 of each scale (J,).
+def preconditioner(level: Level, amplitude: Amplitude, like: Tensor) -> Map:
+    """P for fields (B, cells) of a level."""
+    grid, bands = level.grid, centers(level)
+    first = amplitude(bands[:1])[0]
 
-    *xi* is the wave number of the first scale, in radians per cell. None where it would do nothing.
-    """
-    J = len(power)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gains = np.sqrt(power / power[0] * 2.0 ** np.arange(J))
-    if J == 1 or not np.isfinite(gains).all() or (gains <= 0).any():
-        return None
-    gains = np.clip(gains, 1 / _LARGEST, _LARGEST)
+    def gain(k: Array) -> Array:
+        return np.clip(np.sqrt(amplitude(k) / first), 1 / _LARGEST, _LARGEST)
+
     if isinstance(grid, HealpixGrid):
-        return _on_sphere(grid, gains, like)
-    return _on_plane(grid, gains, xi, like)
+        return _on_sphere(grid, gain(bands), like)
+    return _on_plane(grid, gain, like)
 
 
-def _on_plane(grid: Any, gains: Array, xi: float, like: Tensor) -> Map:
+def _on_plane(grid: Any, gain: Callable[[Array], Array], like: Tensor) -> Map:
     shape = grid.shape
-    steps = [abs(s) / grid.step for s in grid.spacing]
+    steps = [abs(s) for s in grid.spacing]
     ks = [np.fft.fftfreq(n, step) for n, step in zip(shape, steps, strict=True)]
     ks[-1] = np.fft.rfftfreq(shape[-1], steps[-1])
-    k = 2 * np.pi * np.sqrt(sum(g**2 for g in np.meshgrid(*ks, indexing="ij")))
-    bands = np.log(xi) - np.log(2) * np.arange(len(gains))
-    logs = np.interp(np.log(np.maximum(k, 1e-12)), bands[::-1], np.log(gains[::-1]))
-    response = torch.as_tensor(np.exp(logs), dtype=like.dtype, device=like.device)
+    k = np.sqrt(sum(g**2 for g in np.meshgrid(*ks, indexing="ij")))
+    response = torch.as_tensor(gain(k), dtype=like.dtype, device=like.device)
     axes = tuple(range(-len(shape), 0))
 
     def apply(v: Tensor) -> Tensor:

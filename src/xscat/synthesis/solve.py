@@ -13,10 +13,13 @@ from .multiscale import Level
 from .optimize import Loss, Outcome, Search, minimize
 from .precondition import preconditioner
 from .records import Settings
+from .start import Amplitude
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 COARSE_TOL = 0.1  # a level that is only a start for the next one need not be better
+ATTEMPTS = 3
+STUCK = 0.3  # rms of the residuals above which the coarsest level is begun anew
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,15 @@ class Stage:
     """What is searched for at one level."""
 
     loss: Loss
-    begin: Callable[[Array | None], Array]
-    """First guess (B, cells), given the refined result of the coarser level or None."""
-    power: Array | None = None
-    """Power of each scale in what is searched for, to precondition the search."""
+    begin: Callable[[Array | None, int], Array]
+    """First guess (B, cells), given the refined result of the coarser level or None, and the number
+    of the attempt."""
+    amplitude: Amplitude | None = None
+    """How strong waves are in what is searched for, to precondition the search."""
+    attempts: int = 1
+    """How often the coarsest level may be begun anew."""
+    separate: bool = False
+    """Whether the loss is the mean of those of the fields."""
 
 
 @dataclass
@@ -47,7 +55,6 @@ def engine_of(level: Level, settings: Settings) -> Any:
 def solve(
     levels: Sequence[Level],
     stage: Callable[[int, Any], Stage],
-    valid: Sequence[Array],
     free: Sequence[Array | None],
     settings: Settings,
 ) -> Solution:
@@ -59,47 +66,104 @@ def solve(
         The finest first.
     stage : callable
         What to do at a level, given its number and its engine.
-    valid, free : sequences of (cells,) bool
-        Per level: cells that exist, and cells that may move (None: all).
+    free : sequence of (cells,) bool
+        Per level: cells that may move (None: all).
     """
-    import torch
-
     solution = Solution(np.empty(0))
     refined, interrupted = None, False
     with Bar(len(levels), settings) as bar:
         for k in reversed(range(len(levels))):
             if interrupted and refined is not None:
-                solution.fields = refined
-                solution.outcomes.append(Outcome(refined, [np.nan], np.nan, "interrupted"))
+                outcome = Outcome(refined, [np.nan], np.nan, "interrupted")
             else:
                 current = stage(k, engine_of(levels[k], settings))
-                like = torch.empty(0, dtype=getattr(torch, settings.dtype), device=settings.device)
-                search = Search(
-                    current.loss,
-                    current.begin(refined),
-                    free[k],
-                    dtype=like.dtype,
-                    device=like.device,
-                    target=(settings.tol if k == 0 else max(settings.tol, COARSE_TOL)) ** 2,
-                    notify=bar.notifier(k),
-                    precondition=_preconditioner(levels[k], current.power, like),
-                )
-                outcome = minimize(search, settings.max_iter, settings.optimizer)
-                interrupted = outcome.reason == "interrupted"
-                solution.outcomes.append(outcome)
-                solution.fields = outcome.fields
+                search = _searcher(levels[k], current, free[k], settings, k > 0, bar.notifier(k))
+                if refined is None:
+                    outcome = _from_noise(current, search, settings.max_iter)
+                else:
+                    outcome = search(current.begin(refined, 0), settings.max_iter)
+            interrupted = outcome.reason == "interrupted"
+            solution.outcomes.append(outcome)
+            solution.fields = outcome.fields
             if k > 0:
-                known = np.where(valid[k], solution.fields, np.nan)
-                refined = levels[k - 1].refine(known)
+                refined = levels[k - 1].refine(solution.fields)
     return solution
 
 
-def _preconditioner(level: Level, power: Array | None, like: Any) -> Any:
-    if power is None:
-        return None
-    grid = level.grid
-    xi = 2 * np.pi * getattr(grid, "step", 1) / grid.wavelength(level.parameters, 0)
-    return preconditioner(grid, power, xi, like)
+Searcher = Callable[[Array, int], Outcome]
+
+
+def _searcher(
+    level: Level,
+    stage: Stage,
+    free: Array | None,
+    settings: Settings,
+    coarse: bool,
+    notify: Callable[[float], None],
+) -> Searcher:
+    """The search at a level as a function of the start and the number of iterations."""
+    import torch
+
+    like = torch.empty(0, dtype=getattr(torch, settings.dtype), device=settings.device)
+    amplitude = stage.amplitude
+    precondition = None if amplitude is None else preconditioner(level, amplitude, like)
+
+    def search(start: Array, max_iter: int) -> Outcome:
+        problem = Search(
+            stage.loss,
+            start,
+            free,
+            dtype=like.dtype,
+            device=like.device,
+            target=(max(settings.tol, COARSE_TOL) if coarse else settings.tol) ** 2,
+            notify=notify,
+            precondition=precondition,
+        )
+        return minimize(problem, max_iter, settings.optimizer)
+
+    return search
+
+
+def _from_noise(stage: Stage, search: Searcher, max_iter: int) -> Outcome:
+    """The coarsest level, from the best of several starts where one gets stuck.
+
+    There are few waves, and how they go together is hard to change later.
+    """
+    if stage.attempts == 1:
+        return search(stage.begin(None, 0), max_iter)
+    guesses = [stage.begin(None, i) for i in range(stage.attempts)]
+    groups = [slice(i, i + 1) for i in range(len(guesses[0]))] if stage.separate else [slice(None)]
+    return joined([_best_of([g[group] for g in guesses], search, max_iter) for group in groups])
+
+
+def _best_of(guesses: Sequence[Array], search: Searcher, max_iter: int) -> Outcome:
+    """The best of several attempts, each with its share of the iterations, gone on with."""
+    share = max(1, max_iter // len(guesses))
+    best: Outcome | None = None
+    history: list[float] = []
+    for guess in guesses:
+        found = search(guess, share)
+        history += found.history[bool(history) :]
+        best = found if best is None or found.best < best.best else best
+        if best.best < STUCK**2 or found.reason == "interrupted":
+            break
+    assert best is not None
+    left = max_iter + 1 - len(history)
+    if found.reason not in ("tolerance", "interrupted") and left > 0:
+        best = search(best.fields, left)
+        history += best.history[1:]
+    best.history = np.minimum.accumulate(history).tolist()
+    return best
+
+
+def joined(outcomes: Sequence[Outcome]) -> Outcome:
+    """One outcome of several fields; the history is their mean, the reason that of the worst."""
+    worst = max(outcomes, key=lambda o: o.best)
+    length = max(len(o.history) for o in outcomes)
+    padded = [o.history + o.history[-1:] * (length - len(o.history)) for o in outcomes]
+    fields = np.concatenate([o.fields for o in outcomes])
+    history = np.mean(padded, 0).tolist()
+    return Outcome(fields, history, history[-1], worst.reason)
 
 
 class Bar:

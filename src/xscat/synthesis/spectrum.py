@@ -15,57 +15,140 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Tensor = torch.Tensor
 
 _BINS_PER_OCTAVE = 3
+_END_OF_WAVELETS = 0.8  # of the Nyquist frequency: there the finest wavelets of a plane lose grip
+_LEAST_NSIDE = 8
+_LEAST_ERROR = 0.1  # relative, of the power in a bin
 
 
-def octave_bins(k: Array) -> Array:
-    """Number of the third-octave bin of each wave number; 0 for the mean."""
-    first = k[k > 0].min()
-    with np.errstate(divide="ignore"):
-        bins = np.floor(_BINS_PER_OCTAVE * np.log2(k / first) + 1e-9)
-    _, numbers = np.unique(np.where(k > 0, bins, -1), return_inverse=True)
-    return numbers.reshape(k.shape)
+class Spectrum:
+    """Mean power in third-octave bins of wave numbers: fields (B, cells) to (B, bins).
 
+    White noise of variance 1 has the power 1. On a plane or line whose border is not periodic it is
+    that of the periodic component of the field (Moisan 2011, J. Math. Imaging Vis. 39, 161), which
+    lacks the jump from one border to the opposite one. Missing cells are as the mean.
 
-def binned_spectrum(
-    level: Level, valid: Array, to_tensor: Callable[[Array], Tensor]
-) -> Callable[[Tensor], Tensor]:
-    """Function from fields (B, cells) to their mean power in bins (B, bins), without the mean.
+    Parameters
+    ----------
+    level : Level
+        Grid and boundary.
+    valid : (cells,) bool
+        Cells that exist.
+    to_tensor : callable
+        Makes tensors of the precision and on the device of the fields.
+    first : float, optional
+        Wave number, 1 / wavelength, at which the first bin begins. Default: the lowest.
+    rest : bool, default False
+        Only bins to which the wavelets do not reach: longer waves than those of the last scale, and
+        on a plane also those close to the Nyquist frequency and beyond it, in the corners.
 
-    Planes and lines that are not periodic are tapered by a Hann window; missing cells are 0.
+    Attributes
+    ----------
+    numbers, k, n_modes : (bins,)
+        Number of the third octave, mean wave number and number of independent modes.
+    first, nyquist : float
+        Where the first bin begins, and the last but those of the corners ends.
     """
-    window = valid.astype(float)
-    if isinstance(level.grid, HealpixGrid):
-        return _on_sphere(level.grid, to_tensor(window))
-    grid: Any = level.grid
-    shape = grid.shape
-    if level.parameters.boundary != "periodic":
-        taper = np.ones(())
-        for n in shape:
-            taper = taper[..., None] * np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2
-        window = window * taper.ravel()
-    ks = [np.fft.fftfreq(n, abs(s)) for n, s in zip(shape, grid.spacing, strict=True)]
-    k = np.sqrt(sum(g**2 for g in np.meshgrid(*ks, indexing="ij")))
-    nyquist = min(0.5 / abs(s) for s in grid.spacing)
-    bins = np.where(k <= nyquist * (1 + 1e-9), octave_bins(k), 0)
-    average = _averager(bins.ravel(), np.ones(bins.size), to_tensor)
-    w = to_tensor(window)
-    axes = tuple(range(-len(shape), 0))
 
-    def power(fields: Tensor) -> Tensor:
-        mean = (fields * w).sum(-1, keepdim=True) / w.sum()
-        spectrum = torch.fft.fftn(((fields - mean) * w).unflatten(-1, shape), dim=axes)
-        return (spectrum.real**2 + spectrum.imag**2).flatten(1) @ average
+    def __init__(
+        self,
+        level: Level,
+        valid: Array,
+        to_tensor: Callable[[Array], Tensor],
+        first: float | None = None,
+        rest: bool = False,
+    ):
+        self.weights = to_tensor(valid.astype(float))
+        last = 1 / level.grid.wavelength(level.parameters, level.parameters.J - 1)
+        if isinstance(level.grid, HealpixGrid):
+            self._modes: Any = _SphereModes(level.grid, self.weights, last if rest else None)
+        else:
+            periodic = level.parameters.boundary == "periodic"
+            self._modes = _PlaneModes(level.grid, periodic, to_tensor)
+        k, n = self._modes.k, self._modes.multiplicity
+        self.first = k[k > 0].min() if first is None else first
+        with np.errstate(divide="ignore"):
+            number = np.floor(_BINS_PER_OCTAVE * np.log2(k / self.first) + 1e-9)
+        bins = np.unique(number[(k > 0) & (number >= 0)])
+        average = np.where(number[:, None] == bins, n[:, None], 0.0)
+        self.n_modes = average.sum(0)
+        average /= self.n_modes
+        self.k = k @ average
+        self.nyquist = self._modes.nyquist
+        if rest:
+            keep = (self.k < last) | (self.k > _END_OF_WAVELETS * self.nyquist)
+        else:
+            keep = self.k <= self.nyquist
+        self.k, self.n_modes, self.numbers = self.k[keep], self.n_modes[keep], bins[keep]
+        self._average = to_tensor(average[:, keep])
 
-    return power
+    def __call__(self, fields: Tensor) -> Tensor:
+        mean = (fields * self.weights).sum(-1, keepdim=True) / self.weights.sum()
+        return self._modes((fields - mean) * self.weights) @ self._average
 
 
-def _averager(bins: Array, weights: Array, to_tensor: Callable[[Array], Tensor]) -> Tensor:
-    """Matrix (modes, bins) that averages over each bin but the one of the mean."""
-    n_bins = bins.max()
-    matrix = np.zeros((bins.size, n_bins))
-    inside = bins > 0
-    matrix[np.flatnonzero(inside), bins[inside] - 1] = weights[inside]
-    return to_tensor(matrix / matrix.sum(0))
+class _PlaneModes:
+    """Power (B, modes) of each mode of a plane or a line."""
+
+    def __init__(self, grid: Any, periodic: bool, to_tensor: Callable[[Array], Tensor]):
+        self.shape, self.periodic = grid.shape, periodic
+        steps = [abs(s) for s in grid.spacing]
+        axes = [np.fft.fftfreq(n) for n in grid.shape]
+        axes[-1] = np.fft.rfftfreq(grid.shape[-1])
+        mesh = np.meshgrid(*axes, indexing="ij")
+        self.k = np.sqrt(sum((g / s) ** 2 for g, s in zip(mesh, steps, strict=True))).ravel()
+        self.nyquist = min(0.5 / s for s in steps) * (1 + 1e-9)
+        both = np.where((mesh[-1] == 0) | (mesh[-1] == 0.5), 1.0, 2.0)
+        self.multiplicity = both.ravel()
+        laplacian = sum(2 - 2 * np.cos(2 * np.pi * g) for g in mesh)
+        self._inverse = to_tensor(1 / np.where(laplacian == 0, np.inf, laplacian))
+        self._jumps = [
+            (to_tensor(1 - np.cos(2 * np.pi * g)), to_tensor(-np.sin(2 * np.pi * g))) for g in mesh
+        ]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        x = x.unflatten(-1, self.shape)
+        n_axes = len(self.shape)
+        spectrum = torch.fft.rfftn(x, dim=tuple(range(-n_axes, 0)))
+        for axis in range(n_axes) if not self.periodic else ():
+            dim = axis - n_axes
+            jump = x.narrow(dim, 0, 1) - x.narrow(dim, x.shape[dim] - 1, 1)
+            across = self._transform_across(jump, dim)
+            spectrum = spectrum - across * torch.complex(*self._jumps[axis]) * self._inverse
+        return (spectrum.real**2 + spectrum.imag**2).flatten(1) / np.prod(self.shape)
+
+    def _transform_across(self, jump: Tensor, dim: int) -> Tensor:
+        """Transform along the other axis, if there is one."""
+        if len(self.shape) == 1:
+            return jump + 0j
+        return torch.fft.rfft(jump, dim=-1) if dim == -2 else torch.fft.fft(jump, dim=-2)
+
+
+class _SphereModes:
+    """C_l (B, l) of fields in nested order, in units of that of white noise.
+
+    Where only large waves are asked for, cells are averaged first.
+    """
+
+    nyquist = np.inf
+
+    def __init__(self, grid: HealpixGrid, weights: Tensor, largest: float | None):
+        self.nside = 2**grid.level
+        self.lmax = 2 * self.nside if largest is None else max(1, int(360 * largest))
+        self.low = self.nside
+        while largest is not None and self.low > max(_LEAST_NSIDE, self.lmax):
+            self.low //= 2
+        l = np.arange(self.lmax + 1)
+        self.k, self.multiplicity = l / 360, 2.0 * l + 1
+        self.cells = None
+        if grid.cells is not None:
+            self.cells = torch.as_tensor(grid.cells, device=weights.device)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        n_cells = 12 * self.nside**2
+        if self.cells is not None:
+            x = x.new_zeros(len(x), n_cells).index_copy(1, self.cells, x)
+        x = x.unflatten(-1, (12 * self.low**2, -1)).mean(-1)
+        return _Spectrum.apply(x, self.low, self.lmax) * (n_cells / (4 * np.pi))
 
 
 class _Spectrum(torch.autograd.Function):
@@ -95,18 +178,35 @@ class _Spectrum(torch.autograd.Function):
         return gradient, None, None
 
 
-def _on_sphere(grid: HealpixGrid, window: Tensor) -> Callable[[Tensor], Tensor]:
-    nside, n_sphere = 2**grid.level, 12 * 4**grid.level
-    lmax = 2 * nside
-    l = np.arange(lmax + 1)
-    average = _averager(octave_bins(l.astype(float)), 2.0 * l + 1, window.new_tensor)
-    cells = None if grid.cells is None else torch.as_tensor(grid.cells, device=window.device)
+class Rest:
+    """(P(u) - P) / σ of the power where no wavelet sees it.
 
-    def power(fields: Tensor) -> Tensor:
-        mean = (fields * window).sum(-1, keepdim=True) / window.sum()
-        x = (fields - mean) * window
-        if cells is not None:
-            x = x.new_zeros(len(x), n_sphere).index_copy(1, cells, x)
-        return _Spectrum.apply(x, nside, lmax) @ average
+    Parameters
+    ----------
+    own, of_target : Spectrum
+        On the grid of u, and on that of the target.
+    target : tensor (1, cells)
+        0 where it is missing.
+    """
 
-    return power
+    def __init__(self, own: Spectrum, of_target: Spectrum, target: Tensor):
+        _, a, b = np.intersect1d(own.numbers, of_target.numbers, return_indices=True)
+        power = of_target(target)[0, b].double()
+        usable = (power > 0).cpu().numpy()
+        self.spectrum, self.bins = own, a[usable]
+        self.power = power[usable]
+        """(bins,) of the target."""
+        self.k = own.k[self.bins]
+        error = np.maximum(_LEAST_ERROR, np.sqrt(2 / own.n_modes[self.bins]))
+        # what is far below the power at the Nyquist frequency is as good as nothing
+        least = 1e-3 * self.power[torch.as_tensor(self.k <= own.nyquist)][-1:].sum()
+        self.sigma = self.power * torch.as_tensor(error, device=power.device) + least
+
+    def __len__(self) -> int:
+        return len(self.bins)
+
+    def __call__(self, fields: Tensor, together: bool) -> Tensor:
+        """Residuals (bins, B) of fields (B, cells), or (bins, 1) of their mean power."""
+        power = self.spectrum(fields)[:, self.bins].double()
+        power = power.mean(0, keepdim=True) if together else power
+        return ((power - self.power) / self.sigma).T

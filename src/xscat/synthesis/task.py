@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..gaussianize import Gaussianization
-from .multiscale import Level, coarsened
+from .multiscale import Level, coarsened, filled
 from .objective import Domain, Layout, StatisticsLoss, least_variance, make_domain, measure
 from .records import Maps, Task
-from .solve import Solution, Stage, engine_of, solve
+from .solve import ATTEMPTS, Solution, Stage, engine_of, solve
+from .spectrum import Rest, Spectrum
+from .start import Amplitude, centers, colored
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -141,8 +143,8 @@ class Batch:
         self.task, self.index, self.members = task, index, members
         self.mean, self.std, self.maps = mean, std, maps
         self.levels = task.levels
-        self.valid = [v > 0.5 for v in coarsened(self.levels, maps.valid.astype(float))]
-        self.valid[0] = maps.valid.astype(bool)
+        sizes = [int(np.prod(level.grid.shape)) for level in self.levels[1:]]
+        self.valid = [maps.valid.astype(bool), *(np.ones(n, bool) for n in sizes)]
         self.free: list[Any] = [None] * len(self.levels)
         self.base = self._standardized(maps.base)
         self.initial = self._standardized(maps.initial)
@@ -152,11 +154,11 @@ class Batch:
         self.targets = None
         if not isinstance(maps.target, Mapping):
             values = (maps.target - mean) / std
-            self.targets = coarsened(task.target_levels, values)
+            self.targets = filled(task.target_levels, coarsened(task.target_levels, values))
         self.reference = None
         if maps.reference is not None:
-            r = maps.reference
-            self.reference = coarsened(self.levels, (r - np.nanmean(r)) / np.nanstd(r))
+            r = (maps.reference - np.nanmean(maps.reference)) / np.nanstd(maps.reference)
+            self.reference = filled(self.levels, coarsened(self.levels, r))
 
     def _standardized(self, values: Array | None) -> list[Array] | None:
         if values is None:
@@ -164,60 +166,88 @@ class Batch:
         return coarsened(self.levels, (values - self.mean) / self.std)
 
     def solve(self) -> Solution:
-        return solve(self.levels, self._stage, self.valid, self.free, self.task.settings)
+        return solve(self.levels, self._stage, self.free, self.task.settings)
 
     def _stage(self, k: int, engine: Any) -> Stage:
         context = Context(k, self.levels, engine, self.valid[k], self.mean, self.std)
         main = self._loss(k, engine)
+        amplitude = self._amplitude(k, main.gains, main.rest)
         others = [prepared(term, context) for term in self.task.terms]
 
         def loss(fields: Any) -> Any:
             return main(fields) + sum(other(fields) for other in others)
 
-        def begin(coarser: Array | None) -> Array:
-            guess = self._guess(k, main.noise_amplitude)
+        def begin(coarser: Array | None, attempt: int = 0) -> Array:
+            guess, level = self._guess(k, amplitude, attempt), self.levels[k]
             if coarser is not None:
-                level = self.levels[k]
                 guess = coarser + guess - level.refine(level.coarsen(guess))
             if self.free[k] is not None and self.base is not None:
                 frozen = np.where(np.isnan(self.base[k]), 0, self.base[k])
                 guess = np.where(self.free[k], guess, frozen)
             return np.where(self.valid[k], guess, 0)
 
-        return Stage(loss if others else main, begin, main.power)
+        separate = self.task.constraint.match == "each" and not others
+        attempts = 1 if self.initial is not None else ATTEMPTS
+        return Stage(loss if others else main, begin, amplitude, attempts, separate)
 
     def _loss(self, k: int, engine: Any) -> StatisticsLoss:
         """Loss of the statistics at a level."""
         import torch
 
+        constraint = self.task.constraint
+        rest = self._rest(k, engine) if "S0" in constraint.statistics else None
+        if k > 0:  # cells near a border that only finer levels constrain would vary instead
+            names = tuple(n for n in constraint.statistics if n != "S0")
+            constraint = replace(constraint, statistics=names)
         domain = make_domain(engine, self.valid[k], self.task.parameters.min_coverage)
         target, variance = self._target(k, engine, domain)
         reference = None
         if self.reference is not None:
             kind = {"dtype": engine.spec.dtype, "device": engine.spec.device}
             reference = torch.as_tensor(self._finite_reference(k), **kind)
-        return StatisticsLoss(engine, domain, self.task.constraint, target, variance, reference)
+        return StatisticsLoss(engine, domain, constraint, target, variance, reference, rest=rest)
 
     def _finite_reference(self, k: int) -> Array:
         assert self.reference is not None
         return np.nan_to_num(self.reference[k])
 
-    def _guess(self, k: int, amplitude: float) -> Array:
-        """White noise, or the given start."""
+    def _rest(self, k: int, engine: Any) -> Rest | None:
+        """Spectrum of the target where no wavelet sees it."""
+        import torch
+
+        if self.targets is None:
+            return None
+
+        def to_tensor(x: Array) -> Any:
+            return torch.as_tensor(x, dtype=engine.spec.dtype, device=engine.spec.device)
+
+        there, valid = self.task.target_levels[k], ~np.isnan(self.targets[k])
+        of_target = Spectrum(there, valid, to_tensor, rest=True)
+        own = Spectrum(self.levels[k], self.valid[k], to_tensor, of_target.first, rest=True)
+        rest = Rest(own, of_target, to_tensor(np.nan_to_num(self.targets[k])[None]))
+        return rest if len(rest) else None
+
+    def _amplitude(self, k: int, gains: Array, rest: Rest | None) -> Amplitude:
+        """Amplitude of waves from the power at each scale, and from the rest of the spectrum."""
+        ks = centers(self.levels[k])
+        if rest is not None:
+            ks = np.r_[ks, rest.k]
+            gains = np.r_[gains, rest.power.sqrt().cpu().numpy()]
+        return Amplitude.of(ks, gains)
+
+    def _guess(self, k: int, amplitude: Amplitude, attempt: int) -> Array:
+        """Noise, the same for a seed, a map and a realization; or the given start."""
         if self.initial is not None:
             guess = np.nan_to_num(self.initial[k])
             return np.broadcast_to(guess, (len(self.members), guess.shape[-1]))
-        return amplitude * self._noise(k)
+        noise = self._noise(k, attempt)
+        return colored(self.levels[k], noise, amplitude, self.valid[k], 1.0)
 
-    def _noise(self, k: int) -> Array:
+    def _noise(self, k: int, attempt: int = 0) -> Array:
         """White noise (realization, cells), the same for a seed, a map and a realization."""
         n_cells = len(self.valid[k])
-        return np.stack(
-            [
-                np.random.default_rng([self.task.seed, self.index, r, k]).standard_normal(n_cells)
-                for r in self.members
-            ]
-        )
+        seeds = ([self.task.seed, self.index, r, k, attempt] for r in self.members)
+        return np.stack([np.random.default_rng(s).standard_normal(n_cells) for s in seeds])
 
     def _target(self, k: int, engine: Any, domain: Domain) -> tuple[Any, Any]:
         """Vector z of the target at a level and the variances of its entries."""

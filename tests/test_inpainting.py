@@ -72,8 +72,8 @@ def test_sea_surface_temperature():
     sst = xscat.tutorial.open_dataset("sst").sst.isel(time=0).load()
     gap = sst.copy(data=disc(6, -140, -25, 15) | clouds(6, 0.06))
     (flat, filled), (error_flat, error) = check_filling(sst, gap, 4)
-    assert error < 0.85 * error_flat
-    assert (filled < 0.6 * flat).all()
+    assert error < 0.9 * error_flat
+    assert (filled < 0.7 * flat).all()
     assert (filled[:3] < 1).all()
     assert flat[2] > 1.8
 
@@ -83,7 +83,7 @@ def test_skewed_texture_on_a_plane():
     gap = xr.DataArray(texture(96, 96, seed=7), dims=("y", "x")) > 2.5
     gap[30:64, 30:64] = True
     (flat, filled), (error_flat, error) = check_filling(truth, gap, 3, boundary="periodic")
-    assert error < error_flat
+    assert error < 2**0.5 * error_flat  # that of a field with the same power but unrelated
     assert (filled[:3] < 1.2).all()
     assert (flat[:3] > (8, 4, 2.5)).all()
 

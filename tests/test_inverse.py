@@ -58,23 +58,6 @@ def test_inpaint_restores_small_scales():
     )
 
 
-def test_separate():
-    da = np.log(plane(32, seed=6))
-    rng = np.random.default_rng(0)
-    other = xr.DataArray(rng.normal(size=(32, 32)), dims=("y", "x"))
-    like = other.copy(data=rng.normal(size=(32, 32)))
-    mixture = da + other
-    parts = xscat.separate(mixture, {"rain": da, "noise": like}, **KWARGS)
-    np.testing.assert_allclose(parts.rain + parts.noise, mixture, atol=1e-10)
-
-    def error(x):
-        return float(((x - da) ** 2).mean())
-
-    assert error(parts.rain) < 0.7 * error(mixture - mixture.mean() + da.mean())
-    with pytest.raises(ValueError, match="at least two"):
-        xscat.separate(mixture, {"rain": da})
-
-
 TERMS = {
     "spectrum": lambda da, rest: terms.PowerSpectrum(da),
     "histogram": lambda da, rest: terms.Histogram(da),

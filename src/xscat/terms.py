@@ -49,6 +49,8 @@ class _Prepared:
 class Statistics(_Prepared):
     """Mean of ``|Φ(u) - Φ(target)|² / σ²`` over the statistics of a target field.
 
+    S0, S1, ... weigh alike, however many numbers each of them has.
+
     Parameters
     ----------
     target : DataArray
@@ -120,7 +122,8 @@ def _loss(
     """Loss against a target (cells,), or of the cross statistics with a template."""
     import torch
 
-    from .synthesis.objective import StatisticsLoss, make_domain, measure
+    from .synthesis.filling import balance
+    from .synthesis.objective import Layout, StatisticsLoss, make_domain, measure
     from .synthesis.records import Constraint
 
     names = tuple(n for n in STATISTICS if n in term.statistics)
@@ -146,7 +149,9 @@ def _loss(
     wanted = torch.zeros_like(z[0]) if unrelated else z[0]
     here = make_domain(engine, context.valid & valid, coverage)
     pairs = ((0, 0),) if template is None else ((0, 1), (1, 0))
-    return StatisticsLoss(engine, here, constraint, wanted, variance[0], reference, pairs)
+    layout = Layout(engine.spec.J, engine.spec.L, len(stack), constraint.second_layer)
+    error = variance[0] * variance.new_tensor(balance(layout, constraint))
+    return StatisticsLoss(engine, here, constraint, wanted, error, reference, pairs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,6 +200,9 @@ class Pixels(_Prepared):
 @dataclass(frozen=True, eq=False)
 class Noise(_Prepared):
     """Statistics of the field with noise added: mean ``|<Φ(u + n)> - Φ(data)|² / σ²``.
+
+    The mean over the noise is taken anew for each u, so it costs as many evaluations as there are
+    realizations; `xscat.denoise` needs far fewer.
 
     Parameters
     ----------

@@ -209,19 +209,19 @@ def starting_point(problem: Noisy, level: Level, noise: Tensor | None = None) ->
     if noise is None:
         gains = np.sqrt(share)
         for _ in range(_CORRECTIONS):
-            u = _filtered(level, gains, d)
+            u = filtered(level, gains, d)
             gains = gains * np.sqrt(signal / problem.power(u, u))
-        return _filtered(level, gains, d)
+        return filtered(level, gains, d)
     gains, others = share, np.sqrt((1 - share) * signal / draws.mean(0))
     for _ in range(_CORRECTIONS):
-        u, n = _filtered(level, gains, d), _filtered(level, others, noise[None])
+        u, n = filtered(level, gains, d), filtered(level, others, noise[None])
         lacking = np.maximum(signal - problem.power(u, u), 0.1 * signal)
         gains = gains * signal / np.maximum(problem.power(d, u), 0.1 * signal)
         others = others * np.sqrt(lacking / problem.power(n, n))
-    return _filtered(level, gains, d) + _filtered(level, others, noise[None])
+    return filtered(level, gains, d) + filtered(level, others, noise[None])
 
 
-def _filtered(level: Level, gains: Array, x: Tensor) -> Tensor:
+def filtered(level: Level, gains: Array, x: Tensor) -> Tensor:
     """Field (1, cells) with each scale multiplied by its gain, smoothly in the wave number."""
     grid: Any = level.grid
     usable = np.flatnonzero(np.isfinite(gains))

@@ -2,64 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from itertools import combinations
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 
-from ..engine.scattering import moments
 from ..terms import Pixels, Statistics
+from .denoising import filtered
+from .filling import balance
 from .multiscale import coarsened, filled
-from .objective import make_domain
+from .objective import Layout, StatisticsLoss, least_variance, make_domain, measure
 from .optimize import Outcome
-from .records import Task
+from .records import Constraint, Task
 from .solve import Stage, solve
+from .start import Amplitude
 from .task import Context, prepared
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Tensor = torch.Tensor
+
+_CROSS = ("S2", "S3", "S4")
 
 
 def solve_mixture(
-    mixture: xr.DataArray,
-    components: Mapping[str, Any],
+    mixture: Array,
+    components: Mapping[str, Sequence[Any]],
     task: Task,
-    sigma: float | xr.DataArray | None,
-    uncorrelated: bool,
+    sigma: float | Array | None,
+    cross: str | None,
 ) -> tuple[Array, list[Outcome]]:
-    """Fields (component, *shape) in the units of the mixture, and how they were found."""
+    """Fields (component, *shape) in the units of the mixture (*shape), and how they were found."""
     grid, levels = task.grid, task.levels
-    cells = grid.arrange(np.asarray(mixture.values, float).reshape(-1, *grid.shape))[0]
+    cells = grid.arrange(np.asarray(mixture, float).reshape(-1, *grid.shape))[0]
     std = float(np.nanstd(cells))
     data = filled(levels, coarsened(levels, cells / std))
     valid = [~np.isnan(x) for x in data]
-    names = list(components)
 
     def stage(k: int, engine: Any) -> Stage:
         context = Context(k, levels, engine, valid[k], 0.0, std)
         total = context.tensor(np.nan_to_num(data[k]))[None]
-        losses = [_component_loss(components[name], context) for name in names]
-        between = _uncorrelated(context, uncorrelated)
-        noise = None if sigma is None else Pixels(mixture, sigma).prepare(context)
+        targets = [_target(terms, context) for terms in components.values()]
+        losses = [_component_loss(terms, context) for terms in components.values()]
+        if cross is not None:
+            losses += [_between(i, targets, context, total, cross) for i in _pairs(targets)]
+        noise = None if sigma is None else _data_term(mixture, sigma).prepare(context)
+        power = np.stack([_power(t, context) for t in targets])
+        means = [0.0 if t is None else float(t.nanmean()) for t in targets]
 
-        def loss(fields: Any) -> Any:
+        def loss(fields: Tensor) -> Tensor:
             parts = _with_rest(fields, total) if sigma is None else fields
-            value = sum(f(parts[i : i + 1]) for i, f in enumerate(losses))
-            if noise is not None:
-                value = value + noise(parts.sum(0, keepdim=True))
-            return value + between(parts)
+            value = sum((f(parts, i) for i, f in enumerate(losses)), parts.new_zeros(()))
+            return value if noise is None else value + noise(parts.sum(0, keepdim=True))
 
         def begin(coarser: Array | None, attempt: int = 0) -> Array:
+            share = power / power.sum(0)
+            rest = total - sum(means)
+            parts = [
+                mean + filtered(levels[k], gains, rest)[0].cpu().numpy()
+                for mean, gains in zip(means, share, strict=True)
+            ]
+            guess = np.stack(parts[: len(parts) - (sigma is None)])
             if coarser is not None:
-                fine = np.nan_to_num(data[k] - levels[k].refine(levels[k].coarsen(data[k])))
-                return coarser + fine / len(names)
-            share = np.nan_to_num(data[k]) / len(names)
-            return np.repeat(share[None], len(names) - (sigma is None), 0)
+                guess = coarser + guess - levels[k].refine(levels[k].coarsen(guess))
+            return np.where(valid[k], guess, 0)
 
-        return Stage(loss, begin)
+        typical = np.exp(np.log(power).mean(0)) * 4.0 ** np.arange(power.shape[1])
+        return Stage(loss, begin, Amplitude.of_scales(levels[k], np.sqrt(typical)))
 
-    free = [None] * len(levels)
-    solution = solve(levels, stage, free, task.settings)
+    solution = solve(levels, stage, [None] * len(levels), task.settings)
     fields = solution.fields
     if sigma is None:
         fields = np.concatenate([fields, (data[0] - fields.sum(0))[None]])
@@ -67,38 +81,83 @@ def solve_mixture(
     return grid.restore(fields), solution.outcomes
 
 
-def _with_rest(fields: Any, total: Any) -> Any:
-    import torch
+def _data_term(mixture: Array, sigma: float | Array) -> Pixels:
+    error = xr.DataArray(sigma) if isinstance(sigma, np.ndarray) else sigma
+    return Pixels(xr.DataArray(mixture), error)
 
+
+def _with_rest(fields: Tensor, total: Tensor) -> Tensor:
     return torch.cat([fields, total - fields.sum(0, keepdim=True)])
 
 
-def _component_loss(wanted: Any, context: Context) -> Callable[[Any], Any]:
-    """Loss of one component (1, cells)."""
-    if isinstance(wanted, xr.DataArray):
-        wanted = Statistics(wanted)
-    terms = wanted if isinstance(wanted, list | tuple) else [wanted]
+def _pairs(components: Sequence[Any]) -> list[tuple[int, int]]:
+    return list(combinations(range(len(components)), 2))
+
+
+def _target(terms: Sequence[Any], context: Context) -> Tensor | None:
+    """Target (1, cells) of the statistics of a component, if there is one."""
+    fields = [t.target for t in terms if isinstance(t, Statistics)]
+    return context.tensor(context.field(fields[0])) if fields else None
+
+
+def _component_loss(terms: Sequence[Any], context: Context) -> Callable[[Tensor, int], Tensor]:
+    """Loss of one of the components (component, cells)."""
     functions = [prepared(term, context) for term in terms]
-    return lambda field: sum(f(field) for f in functions)
+    return lambda parts, i: sum((f(parts[i : i + 1]) for f in functions), parts.new_zeros(()))
 
 
-def _uncorrelated(context: Context, wanted: bool) -> Callable[[Any], Any]:
-    """Loss that asks for no correlation between the components, scale by scale."""
-    if not wanted:
-        return lambda parts: 0.0
+def _moments(fields: Sequence[Tensor], context: Context, second_layer: bool) -> tuple[Any, Any]:
+    """Vector z of fields (1, cells) on the cells where all have values, and the domain."""
+    valid = ~torch.stack([torch.isnan(f[0]) for f in fields]).any(0).cpu().numpy()
+    minimum = context.level.parameters.min_coverage
+    domain = make_domain(context.engine, context.valid & valid, minimum)
+    stacked = torch.nan_to_num(torch.cat(list(fields)))[None]
+    with torch.no_grad():
+        return measure(context.engine, stacked, domain, second_layer)[0][0], domain
 
-    parameters = context.level.parameters
-    domain = make_domain(context.engine, context.valid, parameters.min_coverage)
 
-    def loss(parts: Any) -> Any:
-        m = moments(context.engine, parts[None], domain.coverage, second_layer=False)
-        value = parts.new_zeros(())
-        for power in m.power:
-            auto = power[0, 0].real.diagonal().T  # (component, l)
-            norm = (auto[:, None] * auto[None]).clamp_min(1e-30)
-            square = (power[0, 0].real ** 2 + power[0, 0].imag ** 2) / norm
-            off = square.sum() - square.diagonal().sum()
-            value = value + off
-        return value
+def _power(target: Tensor | None, context: Context) -> Array:
+    """Mean power of each scale (J,); 1 if it is not known."""
+    spec = context.engine.spec
+    if target is None:
+        return np.ones(spec.J)
+    z, _ = _moments([target], context, second_layer=False)
+    positions = np.stack([p[0, 0, :, 0] for p in Layout(spec.J, spec.L, 1, False).power])
+    return np.maximum(z.cpu().numpy()[positions].mean(1), 1e-12)
+
+
+def _between(
+    pair: tuple[int, int],
+    targets: Sequence[Tensor | None],
+    context: Context,
+    total: Tensor,
+    cross: str,
+) -> Callable[[Tensor, int], Tensor]:
+    """Loss of the cross statistics of two components, in units of errors of unrelated fields.
+
+    The errors follow from the powers of the targets, or of the mixture where there is no target.
+    """
+    fields = [total if (t := targets[i]) is None else t for i in pair]
+    engine = context.engine
+    z, domain = _moments(fields, context, second_layer=True)
+    layout = Layout(engine.spec.J, engine.spec.L, 2, True)
+    constraint = Constraint(_CROSS)
+    variance = least_variance(z.cpu().numpy(), layout, domain) * balance(layout, constraint)
+    wanted = z if cross == "targets" else torch.where(torch.isnan(z), z, 0)
+    core = StatisticsLoss(
+        engine,
+        make_domain(engine, context.valid, context.level.parameters.min_coverage),
+        constraint,
+        wanted,
+        torch.as_tensor(variance, device=z.device),
+        total[0],
+        ((0, 1), (1, 0)),
+    )
+    first, second = pair
+
+    def loss(parts: Tensor, _: int) -> Tensor:
+        moving = copy(core)
+        moving.reference = parts[first]
+        return moving(parts[second : second + 1])
 
     return loss

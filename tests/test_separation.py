@@ -118,7 +118,9 @@ def test_template_noise_and_time():
     parts = xscat.separate(mixture, components, **kwargs)
     assert parts.a.dims == mixture.dims
     assert parts.a.attrs == {"units": "K"}
-    assert correlation(parts.a[0], a) > 0.85
+    without = xscat.separate(noisy, {"a": a, "b": b}, **kwargs)
+    assert correlation(parts.a[0], a) > correlation(without.a, a) + 0.03
+    assert 0.15 < (parts.a + parts.b - mixture)[0].std() < 0.45
     assert correlation(parts.a[0], a) > correlation(linear(noisy, (a, b))[0], a) + 0.05
     lazy = xscat.separate(mixture.chunk(time=1), components, **kwargs)
     assert lazy.a.chunks is not None

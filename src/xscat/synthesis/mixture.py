@@ -59,7 +59,7 @@ def solve_mixture(
             return value if noise is None else value + noise(parts.sum(0, keepdim=True))
 
         def begin(coarser: Array | None, attempt: int = 0) -> Array:
-            share = power / power.sum(0)
+            share = power / (power.sum(0) + (0 if sigma is None else _noise_power(sigma, context)))
             rest = total - sum(means)
             parts = [
                 mean + filtered(levels[k], gains, rest)[0].cpu().numpy()
@@ -124,6 +124,13 @@ def _power(target: Tensor | None, context: Context) -> Array:
     z, _ = _moments([target], context, second_layer=False)
     positions = np.stack([p[0, 0, :, 0] for p in Layout(spec.J, spec.L, 1, False).power])
     return np.maximum(z.cpu().numpy()[positions].mean(1), 1e-12)
+
+
+def _noise_power(sigma: float | Array, context: Context) -> Array:
+    """Power of each scale (J,) of white noise."""
+    std = np.sqrt(np.nanmean(np.square(sigma)) / context.cells_per_cell) / context.std
+    draw = np.random.default_rng(0).standard_normal((1, len(context.valid)))
+    return _power(context.tensor(std * draw), context)
 
 
 def _between(

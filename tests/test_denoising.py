@@ -3,6 +3,7 @@
 import healpy
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 import gaussian
@@ -167,3 +168,23 @@ def test_errors(kwargs, message):
     noise = kwargs.pop("noise", lambda n: n)(draws(s, 3, 1))
     with pytest.raises(ValueError, match=message):
         s.scat.denoise(noise, J=2, **kwargs)
+
+
+def test_cross_statistics_are_compared_with_those_of_the_field():
+    from test_synthesis import engine_and_cells
+    from xscat.synthesis.denoising import Noisy
+    from xscat.synthesis.objective import make_domain
+    from xscat.synthesis.records import Constraint
+
+    s = signal("plane", True, n=32)
+    engine, _ = engine_and_cells(s, 2, boundary="periodic")
+    x, u = (torch.as_tensor(v.reshape(1, -1)) for v in (s.values, draws(s, 1, 0).values))
+    domain = make_domain(engine, np.ones(1024, bool), 1.0)
+    constraint = Constraint(("S0", "S1", "S2", "S3", "S4"))
+    problem = Noisy(engine, domain, constraint, x, x, cross=True)
+    own, others = problem.rows(u, u), problem.rows(x, u)[:, 0].numpy()
+    np.testing.assert_allclose(own, 0, atol=1e-12)
+    real = others[problem.kinds == 5][:8].reshape(2, 4).mean(1)  # S2 of x with u
+    expected = problem.power(x, u) - problem.power(u, u)
+    np.testing.assert_allclose(real, expected, rtol=1e-9)
+    assert all(abs(others[problem.kinds == kind]).max() > 1e-3 for kind in range(11))

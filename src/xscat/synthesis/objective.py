@@ -103,8 +103,7 @@ def measure(
     engine: Any, fields: Tensor, domain: Domain, second_layer: bool, variance: bool = False
 ) -> tuple[Tensor, Tensor | None]:
     """Vectors z (B, N), in float64, of fields (B, F, cells), and the variances of their entries."""
-    x, mean, power = _field_moments(fields, domain)
-    s0 = torch.stack([mean, power], -1).flatten(1)
+    s0 = _field_moments(fields, domain)
     means = engine.cascade(fields, second_layer) if domain.coverage is None else None
     if means is None:
         means = _joined(moments(engine, fields, domain.coverage, second_layer=second_layer))
@@ -116,10 +115,10 @@ def measure(
         engine, fields, domain.coverage, second_layer=second_layer, variance=True
     ).variance
     assert spreads is not None
-    fourth = weighted_mean(x**4, domain.weights[None])[0]
-    n = domain.weights.sum()
-    spread = torch.stack([power / n, (fourth - power**2) / n], -1).flatten(1)
-    spread = torch.cat([spread, _joined(spreads, repeat=True)], 1).double()
+    mean, power = s0.unflatten(1, (-1, 2)).unbind(-1)
+    fourth = weighted_mean((fields - mean[..., None]) ** 4, domain.weights[None])[0]
+    s0 = torch.stack([power, fourth - power**2], -1).flatten(1) / domain.weights.sum()
+    spread = torch.cat([s0, _joined(spreads, repeat=True)], 1).double()
     layout = Layout(engine.spec.J, engine.spec.L, fields.shape[1], second_layer)
     least = [least_variance(x.cpu().numpy(), layout, domain) for x in z]
     return z, torch.maximum(spread, torch.as_tensor(np.stack(least), device=spread.device))
@@ -165,15 +164,45 @@ def _counts(domain: Domain, j: int, n_cells: float, layout: Layout) -> tuple[flo
     return max(1.0, float(valid[0])), np.maximum(1, valid[group])
 
 
-def _field_moments(fields: Tensor, domain: Domain) -> tuple[Tensor, Tensor, Tensor]:
-    """Departures from the mean, mean and variance (B, F) of fields (B, F, cells)."""
+def _field_moments(fields: Tensor, domain: Domain) -> Tensor:
+    """Means and variances (B, (F, 2)) of fields (B, F, cells)."""
     if domain.coverage is None:
-        power, mean = torch.var_mean(fields, -1, correction=0)
-        return fields - mean[..., None], mean, power
+        s0: Tensor = _MeanAndVariance.apply(fields)
+        return s0
     weights = domain.weights
     mean = weighted_mean(fields, weights[None])[0]
     x = torch.where(weights > 0, fields - mean[..., None], 0)
-    return x, mean, weighted_mean(x * x, weights[None])[0]
+    return torch.stack([mean, weighted_mean(x * x, weights[None])[0]], -1).flatten(1)
+
+
+class _MeanAndVariance(torch.autograd.Function):
+    """Both (B, (F, 2)) of fields (B, F, cells), with the gradient in one go."""
+
+    @staticmethod
+    def forward(ctx: Any, fields: Tensor) -> Tensor:
+        variance, mean = torch.var_mean(fields, -1, correction=0)
+        ctx.save_for_backward(fields, mean)
+        return torch.stack([mean, variance], -1).flatten(1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        fields, mean = ctx.saved_tensors
+        d = gradients[0].view(*mean.shape, 2) / fields.shape[-1]
+        d_mean, slope = d[..., :1], 2 * d[..., 1:]
+        return torch.addcmul(d_mean - slope * mean[..., None], fields, slope)
+
+
+class _SquaredDistance(torch.autograd.Function):
+    """Sum of (A z - t)² over the rows of A and vectors z (B, N)."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, matrix: Operator, wanted: Tensor) -> Tensor:
+        ctx.matrix, ctx.residuals = matrix, matrix.times(z.T).sub_(wanted[:, None])
+        return ctx.residuals.square().sum()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.matrix.adjoint(2 * gradients[0] * ctx.residuals).T, None, None
 
 
 def _joined(m: Moments, repeat: bool = False) -> Tensor:
@@ -335,20 +364,15 @@ class StatisticsLoss:
             stacked = torch.stack([self.reference.expand_as(fields), fields], 1)
         return measure(self.engine, stacked, self.domain, self.constraint.second_layer)[0]
 
-    def residuals(self, fields: Tensor) -> Tensor:
-        """(Φ(u) - Φ) / σ, real and imaginary parts apart, (K', B)."""
+    def __call__(self, fields: Tensor) -> Tensor:
+        """Loss of fields (B, cells)."""
         z, together = self.measure(fields), self.constraint.match == "mean"
         if together:
             z = z.mean(0, keepdim=True)
-        residuals = self.matrix(z.T.contiguous())[0] - self.wanted[:, None]
-        if self.rest is None:
-            return residuals
-        return torch.cat([residuals, self.rest(fields, together)])
-
-    def __call__(self, fields: Tensor) -> Tensor:
-        """Loss of fields (B, cells)."""
-        r = self.residuals(fields)
-        return (r * r).sum() / (self.n_statistics * r.shape[1])
+        total: Tensor = _SquaredDistance.apply(z, self.matrix, self.wanted)
+        if self.rest is not None:
+            total = total + self.rest(fields, together).square().sum()
+        return total / (self.n_statistics * len(z))
 
 
 def _generator() -> torch.Generator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Tensor = torch.Tensor
 Loss = Callable[[Tensor], Tensor]
 
-_PAIRS = (10, 40)  # of steps and gradients that L-BFGS remembers, at least and at most
+_PAIRS = (10, 20)  # of steps and gradients that L-BFGS remembers, at least and at most
 _PAIR_VALUES = 2**19  # numbers in the steps it remembers, if that is between the two
 _STALL = 20  # evaluations at most in one line search
 
@@ -33,6 +34,10 @@ class Outcome:
 
 class _Enough(Exception):
     """The loss is below the tolerance."""
+
+
+class _Stalled(Exception):
+    """An iteration brought nothing."""
 
 
 class Search:
@@ -162,26 +167,37 @@ def _scipy(search: Search, x: Tensor, max_iter: int) -> Tensor:
 
 
 def _torch(search: Search, x: Tensor, max_iter: int) -> Tensor:
+    best = x.clone()
     x = x.clone().requires_grad_()
     solver = torch.optim.LBFGS(
         [x],
-        max_iter=1,
-        max_eval=_STALL,
+        max_iter=max_iter,
+        max_eval=10 * max_iter + 20,
         history_size=_memory(x),
         tolerance_grad=0,
         tolerance_change=0,
         line_search_fn="strong_wolfe",
     )
+    finished, reached = 0, np.inf
+
+    def finish(n: int) -> None:
+        """There is no callback: that an iteration is over is seen from the number of the next."""
+        nonlocal finished, reached
+        if finished < n:
+            finished = n
+            search._finished_iteration()
+            if search.outcome.best >= reached:
+                raise _Stalled
+            reached = search.outcome.best
 
     def closure() -> float:
-        loss, gradient = search.evaluate(x)
-        x.grad = gradient
+        finish(solver.state[x].get("n_iter", 0) - 1)
+        loss, x.grad = search.evaluate(x)
+        if loss == search.outcome.best:
+            best.copy_(x.detach())
         return loss
 
-    for _ in range(max_iter):
-        before = search.outcome.best
+    with suppress(_Stalled):
         solver.step(closure)
-        search._finished_iteration()
-        if search.outcome.best >= before and len(search.outcome.history) > 2:
-            break
-    return x.detach()
+        finish(solver.state[x]["n_iter"])
+    return best

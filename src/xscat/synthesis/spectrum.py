@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ Tensor = torch.Tensor
 _BINS_PER_OCTAVE = 3
 _END_OF_WAVELETS = 0.8  # of the Nyquist frequency: there the finest wavelets of a plane lose grip
 _LEAST_NSIDE = 8
+_MATRIX_SIZE = 2**20  # up to so many values of harmonics on cells, a matrix is faster than healpy
 _LEAST_ERROR = 0.1  # relative, of the power in a bin
 
 
@@ -139,7 +141,13 @@ class _SphereModes:
             self.low //= 2
         l = np.arange(self.lmax + 1)
         self.k, self.multiplicity = l / 360, 2.0 * l + 1
-        self.cells = None
+        self.cells = self.harmonics = None
+        if 12 * self.low**2 * (self.lmax + 1) ** 2 <= _MATRIX_SIZE:
+            harmonics, of_l = _harmonics(self.low, self.lmax)
+            self.harmonics, self.of_l = (
+                torch.as_tensor(m, dtype=weights.dtype, device=weights.device)
+                for m in (harmonics, of_l)
+            )
         if grid.cells is not None:
             self.cells = torch.as_tensor(grid.cells, device=weights.device)
 
@@ -148,7 +156,24 @@ class _SphereModes:
         if self.cells is not None:
             x = x.new_zeros(len(x), n_cells).index_copy(1, self.cells, x)
         x = x.unflatten(-1, (12 * self.low**2, -1)).mean(-1)
-        return _Spectrum.apply(x, self.low, self.lmax) * (n_cells / (4 * np.pi))
+        scale = n_cells / (4 * np.pi)
+        if self.harmonics is None:
+            return _Spectrum.apply(x, self.low, self.lmax) * scale
+        return (x @ self.harmonics).square() @ (self.of_l * scale)
+
+
+@lru_cache(maxsize=8)
+def _harmonics(nside: int, lmax: int) -> tuple[Array, Array]:
+    """Real harmonics on nested cells (cells, modes), in weights of a mean; from modes to l."""
+    import healpy
+
+    l, m = healpy.Alm.getlm(lmax)
+    modes = np.diag(np.where(m > 0, np.sqrt(0.5), 1) + 0j)
+    modes = np.concatenate([modes, 1j * modes[m > 0]])
+    maps = np.stack([healpy.alm2map(mode, nside, lmax=lmax) for mode in modes])
+    maps = healpy.reorder(maps, r2n=True) * (4 * np.pi / healpy.nside2npix(nside))
+    of_l = (np.r_[l, l[m > 0]][:, None] == np.arange(lmax + 1)) / (2 * np.arange(lmax + 1) + 1)
+    return maps.T.copy(), of_l
 
 
 class _Spectrum(torch.autograd.Function):

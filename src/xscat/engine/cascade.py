@@ -7,55 +7,54 @@ from typing import Any
 
 import torch
 
-from .products import Powers, Products, means_of_sums
+from .products import Products, means_of_sums
 
 Tensor = torch.Tensor
 
 
 class _Scale:
-    """One scale of a cascade: fields (cells, batch, F) and the moduli of finer scales.
+    """One scale of a cascade.
 
     Parameters
     ----------
-    moduli : (cells, batch, F, C) tensor, optional
-        None if products of filtered moduli are not wanted.
+    state : (cells, batch, F, C) tensor
+        Of each field itself and, with a second layer, the moduli of finer scales.
     """
 
-    def __init__(self, level: Any, fields: Tensor, moduli: Tensor | None, exponent: float):
-        self.wavelets, self.exponent = level.wavelets, exponent
-        self.W = self.wavelets.times(fields).view(2, -1, *fields.shape)
-        self.modulus = (self.W[0] * self.W[0]).addcmul_(self.W[1], self.W[1]).sqrt_()
+    def __init__(self, level: Any, state: Tensor, second_layer: bool, exponent: float):
+        self.wavelets, self.exponent, self.second_layer = level.wavelets, exponent, second_layer
+        W = self.wavelets.times(state[..., 0])
+        self.W = W.view(2, -1, *state.shape[:-1])
+        real, imag = self.W.unbind()
+        self.modulus = (real * real).addcmul_(imag, imag).sqrt_()
         U = self.modulus if exponent == 1 else self.modulus**exponent
-        self.powers, self.moduli = Powers(self.W), moduli
-        self.sums = [U.sum(1).transpose(0, 1).flatten(0, 1), self.powers.sums()]
+        self.columns = torch.cat([state, U.permute(1, 2, 3, 0)], -1) if second_layer else state
+        Y = self.wavelets.times(self.columns) if second_layer else W[..., None]
+        self.products = Products(Y, self.wavelets.copies)
+        self.sums = [U.sum(1).transpose(0, 1).flatten(0, 1), *self.products.sums()]
         """Sums over cells, each (batch l, n), in the order of `means_of_sums`."""
-        self.key = 1, 0, len(fields)
-        if moduli is not None:
-            self.moduli = torch.cat([moduli, U.permute(1, 2, 3, 0)], -1)
-            Y = self.wavelets.times(self.moduli)
-            self.products = Products(self.W, Y, self.wavelets.copies)
-            self.sums += self.products.sums()
-            self.key = self.products.k, Y.shape[-1], len(fields)
+        self.key = self.products.k, Y.shape[-1], len(state)
 
-    def gradient(
-        self, d_sums: Sequence[Tensor], d_fields: Tensor | None, d_moduli: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Gradients to the fields and moduli, given those to the sums and from coarser scales."""
+    def gradient(self, d_sums: Sequence[Tensor], d_columns: Tensor | None) -> Tensor:
+        """Gradient to the state, given those to the sums and, from the coarser scale, columns."""
         L, _, n_batch, F = self.modulus.shape
-        dW = self.powers.gradient(d_sums[1])
-        dU = d_sums[0].view(n_batch, L, 1, F).permute(1, 2, 0, 3)
-        if self.moduli is not None:
-            first, dY = self.products.gradient(d_sums[2:])
-            dW = first.add_(dW)
+        dU, dY = (
+            d_sums[0].view(n_batch, L, 1, F).permute(1, 2, 0, 3),
+            self.products.gradient(d_sums[1:]),
+        )
+        if self.second_layer:
             d = self.wavelets.adjoint(dY)
-            d = d if d_moduli is None else d.add_(d_moduli)
-            d_moduli, dU = d[..., :-L], dU + d[..., -L:].permute(3, 0, 1, 2)
+            d = d if d_columns is None else d.add_(d_columns)
+            d, dU = d[..., :-L], dU + d[..., -L:].permute(3, 0, 1, 2)
         nonzero = self.modulus.clamp_min(torch.finfo(dU.dtype).tiny ** 0.5)
         if self.exponent != 1:
             dU = dU * self.exponent * nonzero ** (self.exponent - 1)
-        dW = torch.addcmul(dW, self.W, dU / nonzero)
-        d = self.wavelets.adjoint(dW.flatten(0, 1))
-        return d if d_fields is None else d.add_(d_fields), d_moduli
+        dW = self.W * (dU / nonzero)
+        if self.second_layer:
+            d[..., 0] += self.wavelets.adjoint(dW.flatten(0, 1))
+            return d
+        d = self.wavelets.adjoint(dY.view_as(dW).add_(dW).flatten(0, 1))[..., None]
+        return d if d_columns is None else d.add_(d_columns)
 
 
 class Cascade(torch.autograd.Function):
@@ -81,15 +80,12 @@ class Cascade(torch.autograd.Function):
         ctx: Any, fields: Tensor, levels: Sequence[Any], second_layer: bool, exponent: float
     ) -> Tensor:
         n_batch, F, _ = fields.shape
-        fields = levels[0].arranged(fields).permute(2, 0, 1).contiguous()
-        moduli = fields.new_empty(*fields.shape, 0) if second_layer else None
+        state = levels[0].arranged(fields).permute(2, 0, 1).contiguous()[..., None]
         scales: list[_Scale] = []
         for level in levels:
-            scales.append(_Scale(level, fields, moduli, exponent))
-            moduli = scales[-1].moduli
+            scales.append(_Scale(level, state, second_layer, exponent))
             if level is not levels[-1]:
-                fields = level.coarsener.times(fields)[0]
-                moduli = None if moduli is None else level.coarsener.times(moduli)[0]
+                state = level.coarsener.times(scales[-1].columns)[0]
         sums = [s for scale in scales for s in scale.sums]
         keys = tuple(scale.key for scale in scales)
         to_means, to_sums = means_of_sums(keys, F, fields.dtype, fields.device)
@@ -103,13 +99,10 @@ class Cascade(torch.autograd.Function):
         sizes = [s.shape[1] for scale in ctx.scales for s in scale.sums]
         d_sums = (ctx.to_sums @ gradients[0].transpose(0, 1).flatten(1)).T.contiguous()
         parts = list(d_sums.split(sizes, 1))
-        d_fields: Any = None
-        d_moduli: Any = None
+        d: Any = None
         for level, scale in zip(reversed(ctx.levels), reversed(ctx.scales), strict=True):
-            if d_fields is not None:
-                d_fields = level.coarsener.adjoint(d_fields[None])
-                d_moduli = None if d_moduli is None else level.coarsener.adjoint(d_moduli[None])
+            d = None if d is None else level.coarsener.adjoint(d[None])
             n = len(scale.sums)
-            d_fields, d_moduli = scale.gradient(parts[-n:], d_fields, d_moduli)
+            d = scale.gradient(parts[-n:], d)
             del parts[-n:]
-        return ctx.levels[0].nested(d_fields.permute(1, 2, 0)), None, None, None
+        return ctx.levels[0].nested(d[..., 0].permute(1, 2, 0)), None, None, None

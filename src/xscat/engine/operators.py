@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -33,12 +34,25 @@ def to_torch(matrix: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
     )
 
 
-def times(matrix: Tensor, x: Tensor) -> Tensor:
-    """CSR matrix times x (n, columns)."""
-    if x.shape[1] < BAG_COLUMNS or x.dtype != torch.float32 or x.device.type != "cpu":
-        return matrix @ x
-    columns, pointer = matrix.col_indices(), matrix.crow_indices()
-    return torch.embedding_bag(x, columns, pointer, False, 0, False, matrix.values(), True)[0]
+class _Matrix:
+    """A CSR matrix, its parts at hand."""
+
+    def __init__(self, matrix: Any, dtype: torch.dtype, device: torch.device):
+        self.shape, self.whole = matrix.shape, to_torch(matrix, dtype, device)
+        self.columns, self.pointer = self.whole.col_indices(), self.whole.crow_indices()
+        self.values, self.bags = (
+            self.whole.values(),
+            dtype == torch.float32 and device.type == "cpu",
+        )
+
+    def times(self, x: Tensor) -> Tensor:
+        """The matrix times x (n, columns)."""
+        if not self.bags or x.shape[1] < BAG_COLUMNS:
+            return torch.mm(self.whole, x)
+        bags = torch.embedding_bag(
+            x, self.columns, self.pointer, False, 0, False, self.values, True
+        )
+        return bags[0]
 
 
 class _Product(torch.autograd.Function):
@@ -87,18 +101,18 @@ class Operator:
         self.halo = None if halo is None else torch.as_tensor(halo, device=device)
         self._odd = odd if copies > 1 else range(0)
         self._scipy = matrix
-        self._parts: dict[tuple[int, int, bool], Tensor] = {}
+        self._parts: dict[tuple[int | None, int | None, bool], _Matrix] = {}
 
     @property
     def nbytes(self) -> int:
         """Memory of the matrix."""
         return self._scipy.indices.nbytes + self._scipy.data.nbytes
 
-    def _part(self, channels: slice, transposed: bool = False) -> Tensor:
+    def _part(self, channels: slice, transposed: bool = False) -> _Matrix:
         """Rows of some channels, or their transpose, made when it is asked for."""
-        start, stop, _ = channels.indices(self.channels)
-        key = start, stop, transposed
+        key = channels.start, channels.stop, transposed
         if key not in self._parts:
+            start, stop, _ = channels.indices(self.channels)
             whole, n = self._scipy, self._scipy.shape[0] // self.channels
             pointer = whole.indptr[n * start : n * stop + 1]
             data, indices = (x[pointer[0] : pointer[-1]] for x in (whole.data, whole.indices))
@@ -106,37 +120,43 @@ class Operator:
             rows = sparse.csr_array((data, indices, pointer - pointer[0]), shape)
             with torch.inference_mode(False):
                 rows = rows.T.tocsr() if transposed else rows
-                self._parts[key] = to_torch(rows, self.dtype, self.device)
+                self._parts[key] = _Matrix(rows, self.dtype, self.device)
         return self._parts[key]
 
     def _signed(self, y: Tensor, channels: slice) -> Tensor:
         """Change signs in y (C, n_out, columns) where copies have others than the stencil."""
-        start = range(self.channels)[channels].start
+        if not self._odd:
+            return y
+        start = channels.start or 0
         first, last = (max(0, i - start) for i in (self._odd.start, self._odd.stop))
-        if first < min(last, len(y)):
-            y.view(len(y), -1, 2, self.copies // 2, y.shape[-1])[first:last, :, 1].neg_()
+        n, n_out, n_columns = y.shape
+        if first < min(last, n):
+            half = n_columns * self.copies // 2
+            rows = (min(last, n) - first) * n_out // self.copies
+            offset = y.storage_offset() + first * n_out * n_columns + half
+            y.as_strided((rows, half), (2 * half, 1), offset).neg_()
         return y
 
     def times(self, x: Tensor, channels: slice = slice(None)) -> Tensor:
         """Apply the channels to x (n_in, ...): (C, n_out, ...); not differentiable."""
         columns, matrix = x.shape[1:], self._part(channels)
-        x = x.reshape(len(x), -1)
+        n_columns = math.prod(columns)
+        x = x.reshape(-1, n_columns)
         if self.halo is not None:
             x = torch.cat([x, x.index_select(0, self.halo)])
-        n_columns = x.shape[1]
-        y = times(matrix, x.view(matrix.shape[1], -1))
-        y = self._signed(y.view(len(range(self.channels)[channels]), -1, n_columns), channels)
-        return y.view(*y.shape[:2], *columns)
+        y = matrix.times(x.view(matrix.shape[1], -1))
+        n_out = self._scipy.shape[0] // self.channels * self.copies
+        return self._signed(y.view(-1, n_out, n_columns), channels).view(-1, n_out, *columns)
 
     def adjoint(self, y: Tensor, channels: slice = slice(None)) -> Tensor:
         """Apply the transpose to y (C, n_out, ...), which is lost: (n_in, ...)."""
         columns, matrix = y.shape[2:], self._part(channels, transposed=True)
-        y = self._signed(y.contiguous().view(*y.shape[:2], -1), channels)
-        x = times(matrix, y.view(matrix.shape[1], -1))
-        x = x.view(matrix.shape[0] * self.copies, -1)
+        y = self._signed(y.contiguous().flatten(2), channels)
+        x = matrix.times(y.view(matrix.shape[1], -1)).view(matrix.shape[0] * self.copies, -1)
         if self.halo is not None:
             n = len(x) - len(self.halo)
-            x = x[:n].index_add_(0, self.halo, x[n:])
+            x, beyond = x.split([n, len(self.halo)])
+            x.index_add_(0, self.halo, beyond)
         return x.view(-1, *columns)
 
     def __call__(self, x: Tensor, channels: slice = slice(None)) -> Tensor:

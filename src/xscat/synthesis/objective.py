@@ -21,7 +21,7 @@ from ..engine.moments import Coverage, column_groups, weighted_mean
 from ..engine.operators import Operator
 from ..engine.scattering import Moments, moments
 from .records import Constraint
-from .spectrum import Rest
+from .rest import Rest
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Tensor = torch.Tensor

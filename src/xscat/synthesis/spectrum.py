@@ -16,10 +16,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Tensor = torch.Tensor
 
 _BINS_PER_OCTAVE = 3
-_END_OF_WAVELETS = 0.8  # of the Nyquist frequency: there the finest wavelets of a plane lose grip
+_END_OF_WAVELETS = 0.65  # of the Nyquist frequency: there the finest wavelets of a plane lose grip
 _LEAST_NSIDE = 8
 _MATRIX_SIZE = 2**20  # up to so many values of harmonics on cells, a matrix is faster than healpy
-_LEAST_ERROR = 0.1  # relative, of the power in a bin
 
 
 class Spectrum:
@@ -201,37 +200,3 @@ class _Spectrum(torch.autograd.Function):
         nested = healpy.reorder(np.stack(maps), r2n=True)
         gradient = torch.as_tensor(nested, dtype=gradients[0].dtype, device=gradients[0].device)
         return gradient, None, None
-
-
-class Rest:
-    """(P(u) - P) / σ of the power where no wavelet sees it.
-
-    Parameters
-    ----------
-    own, of_target : Spectrum
-        On the grid of u, and on that of the target.
-    target : tensor (1, cells)
-        0 where it is missing.
-    """
-
-    def __init__(self, own: Spectrum, of_target: Spectrum, target: Tensor):
-        _, a, b = np.intersect1d(own.numbers, of_target.numbers, return_indices=True)
-        power = of_target(target)[0, b].double()
-        usable = (power > 0).cpu().numpy()
-        self.spectrum, self.bins = own, a[usable]
-        self.power = power[usable]
-        """(bins,) of the target."""
-        self.k = own.k[self.bins]
-        error = np.maximum(_LEAST_ERROR, np.sqrt(2 / own.n_modes[self.bins]))
-        # what is far below the power at the Nyquist frequency is as good as nothing
-        least = 1e-3 * self.power[torch.as_tensor(self.k <= own.nyquist)][-1:].sum()
-        self.sigma = self.power * torch.as_tensor(error, device=power.device) + least
-
-    def __len__(self) -> int:
-        return len(self.bins)
-
-    def __call__(self, fields: Tensor, together: bool) -> Tensor:
-        """Residuals (bins, B) of fields (B, cells), or (bins, 1) of their mean power."""
-        power = self.spectrum(fields)[:, self.bins].double()
-        power = power.mean(0, keepdim=True) if together else power
-        return ((power - self.power) / self.sigma).T

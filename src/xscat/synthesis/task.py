@@ -12,8 +12,9 @@ from ..gaussianize import Gaussianization
 from .multiscale import Level, coarsened, filled
 from .objective import Domain, Layout, StatisticsLoss, least_variance, make_domain, measure
 from .records import Maps, Task
+from .rest import Rest
 from .solve import ATTEMPTS, Solution, Stage, engine_of, solve
-from .spectrum import Rest, Spectrum
+from .spectrum import Spectrum
 from .start import Amplitude, centers, colored
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -195,11 +196,11 @@ class Batch:
         import torch
 
         constraint = self.task.constraint
+        domain = make_domain(engine, self.valid[k], self.task.parameters.min_coverage)
         rest = self._rest(k, engine) if "S0" in constraint.statistics else None
         if k > 0:  # cells near a border that only finer levels constrain would vary instead
             names = tuple(n for n in constraint.statistics if n != "S0")
             constraint = replace(constraint, statistics=names)
-        domain = make_domain(engine, self.valid[k], self.task.parameters.min_coverage)
         target, variance = self._target(k, engine, domain)
         reference = None
         if self.reference is not None:
@@ -212,7 +213,7 @@ class Batch:
         return np.nan_to_num(self.reference[k])
 
     def _rest(self, k: int, engine: Any) -> Rest | None:
-        """Spectrum of the target where no wavelet sees it."""
+        """Statistics of what no wavelet sees of the target."""
         import torch
 
         if self.targets is None:
@@ -221,11 +222,12 @@ class Batch:
         def to_tensor(x: Array) -> Any:
             return torch.as_tensor(x, dtype=engine.spec.dtype, device=engine.spec.device)
 
-        there, valid = self.task.target_levels[k], ~np.isnan(self.targets[k])
+        level, there = self.levels[k], self.task.target_levels[k]
+        own_valid, valid = self.valid[k], ~np.isnan(self.targets[k])
+        target = to_tensor(np.nan_to_num(self.targets[k])[None])
         of_target = Spectrum(there, valid, to_tensor, rest=True)
-        own = Spectrum(self.levels[k], self.valid[k], to_tensor, of_target.first, rest=True)
-        rest = Rest(own, of_target, to_tensor(np.nan_to_num(self.targets[k])[None]))
-        return rest if len(rest) else None
+        own = Spectrum(level, own_valid, to_tensor, of_target.first, rest=True)
+        return Rest(own, of_target, target, shape=k == 0)
 
     def _amplitude(self, k: int, gains: Array, rest: Rest | None) -> Amplitude:
         """Amplitude of waves from the power at each scale, and from the rest of the spectrum."""

@@ -1,0 +1,74 @@
+"""What wavelets do not see of a field: statistics that are matched besides theirs."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from .spectrum import Spectrum
+
+Tensor = torch.Tensor
+
+_POWER_ERROR = 0.1  # relative, at least
+_SHAPE_ERROR = 0.05
+
+
+class Rest:
+    """(Φ(u) - Φ) / σ of statistics of what no wavelet sees.
+
+    They are the power of waves beyond the reach of the wavelets, in third octaves, and the skewness
+    and kurtosis of the values.
+
+    Parameters
+    ----------
+    own, of_target : Spectrum
+        On the grid of u, and on that of the target.
+    target : tensor (1, cells)
+        0 where it is missing.
+    shape : bool
+        Whether skewness and kurtosis are among them.
+    """
+
+    def __init__(
+        self,
+        own: Spectrum,
+        of_target: Spectrum,
+        target: Tensor,
+        shape: bool = True,
+    ):
+        _, a, b = np.intersect1d(own.numbers, of_target.numbers, return_indices=True)
+        power = of_target(target)[0, b].double()
+        usable = (power > 0).cpu().numpy()
+        self.spectrum, self.bins, self.shape = own, a[usable], shape
+        self.power = power[usable]
+        """(bins,) of the target."""
+        self.k = own.k[self.bins]
+        error = np.maximum(_POWER_ERROR, np.sqrt(2 / own.n_modes[self.bins]))
+        # what is far below the power at the Nyquist frequency is as good as nothing
+        least = 1e-3 * self.power[torch.as_tensor(self.k <= own.nyquist)][-1:].sum()
+        wanted = [self.power]
+        sigma = [self.power * torch.as_tensor(error, device=power.device) + least]
+        if shape:
+            wanted.append(shape_of(target, of_target.weights)[0].double())
+            sigma.append(_SHAPE_ERROR * (1 + wanted[-1].abs()))
+        self.wanted, self.sigma = torch.cat(wanted), torch.cat(sigma)
+
+    def __len__(self) -> int:
+        return len(self.wanted)
+
+    def __call__(self, fields: Tensor, together: bool) -> Tensor:
+        """Residuals (statistics, B) of fields (B, cells), or (statistics, 1) of their mean."""
+        parts = [self.spectrum(fields)[:, self.bins]]
+        if self.shape:
+            parts.append(shape_of(fields, self.spectrum.weights))
+        found = torch.cat(parts, 1).double()
+        found = found.mean(0, keepdim=True) if together else found
+        return ((found - self.wanted) / self.sigma).T
+
+
+def shape_of(fields: Tensor, weights: Tensor) -> Tensor:
+    """Skewness and kurtosis (B, 2) of fields (B, cells)."""
+    total = weights.sum()
+    x = (fields - (fields @ weights / total)[:, None]) * weights
+    variance, third, fourth = ((x**n).sum(-1) / total for n in (2, 3, 4))
+    return torch.stack([third / variance**1.5, fourth / variance**2], -1)

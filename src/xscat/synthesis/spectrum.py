@@ -16,6 +16,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Tensor = torch.Tensor
 
 _BINS_PER_OCTAVE = 3
+_BEGIN_OF_WAVELETS = 2.0  # of the center of the last scale, whose octave is not resolved else
 _END_OF_WAVELETS = 0.65  # of the Nyquist frequency: there the finest wavelets of a plane lose grip
 _LEAST_NSIDE = 8
 _MATRIX_SIZE = 2**20  # up to so many values of harmonics on cells, a matrix is faster than healpy
@@ -39,8 +40,8 @@ class Spectrum:
     first : float, optional
         Wave number, 1 / wavelength, at which the first bin begins. Default: the lowest.
     rest : bool, default False
-        Only bins to which the wavelets do not reach: longer waves than those of the last scale, and
-        on a plane also those close to the Nyquist frequency and beyond it, in the corners.
+        Only bins that the wavelets do not fix: waves as long as those of the last scale and longer,
+        and on a plane also those close to the Nyquist frequency and beyond it, in the corners.
 
     Attributes
     ----------
@@ -59,7 +60,8 @@ class Spectrum:
         rest: bool = False,
     ):
         self.weights = to_tensor(valid.astype(float))
-        last = 1 / level.grid.wavelength(level.parameters, level.parameters.J - 1)
+        parameters = level.parameters
+        last = _BEGIN_OF_WAVELETS / level.grid.wavelength(parameters, parameters.J - 1)
         if isinstance(level.grid, HealpixGrid):
             self._modes: Any = _SphereModes(level.grid, self.weights, last if rest else None)
         else:

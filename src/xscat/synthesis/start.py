@@ -35,9 +35,11 @@ class Amplitude:
         return cls.of(centers(level), gains)
 
     def __call__(self, k: Array) -> Array:
-        """Interpolated between logarithms, constant beyond the ends."""
+        """Interpolated between logarithms; constant below the first, falling on beyond the last."""
+        x, y = np.log(self.k), np.log(self.values)
         log_k = np.log(np.maximum(k, self.k[0]))
-        return np.exp(np.interp(log_k, np.log(self.k), np.log(self.values)))
+        slope = min(0.0, (y[-1] - y[-2]) / (x[-1] - x[-2])) if len(x) > 1 else 0.0
+        return np.exp(np.interp(log_k, x, y) + slope * np.maximum(log_k - x[-1], 0))
 
 
 def centers(level: Level) -> Array:

@@ -83,8 +83,9 @@ def test_skewed_texture_on_a_plane():
     gap = xr.DataArray(texture(96, 96, seed=7), dims=("y", "x")) > 2.5
     gap[30:64, 30:64] = True
     (flat, filled), (error_flat, error) = check_filling(truth, gap, 3, boundary="periodic")
-    assert error < 2**0.5 * error_flat  # that of a field with the same power but unrelated
-    assert (filled[:3] < 1.2).all()
+    # a field of the same law that knows nothing of this one would be 2**0.5 off
+    assert error < 2**0.5 * error_flat
+    assert (filled[:3] < 2**0.5).all()
     assert (flat[:3] > (8, 4, 2.5)).all()
 
 

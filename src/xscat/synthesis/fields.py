@@ -76,9 +76,9 @@ def synthesize(
         A field, on a grid that `covariance` accepts, or statistics S0..S4 that it returned, with
         error bars if ``variance=True``. Further dimensions are mapped over; with dask, lazily.
     J, L : int
-        Scales and orientations, as in `covariance`; by default one scale less if the boundary is
-        periodic, as few fields fit the statistics of waves as large as the field. Those of the
-        statistics, if they are given.
+        Scales and orientations, as in `covariance`; by default two scales less if the boundary is
+        periodic: no other field has all statistics of waves that are as large as the field. Those
+        of the statistics, if they are given.
     like : DataArray, optional
         With statistics: a field on the grid of the result; missing cells stay missing.
     dim : str or (str, str), optional
@@ -199,7 +199,7 @@ def grid_and_task(
         kwargs = {"boundary": boundary, "frame": frame, "wavelet": wavelet}
         parameters = make_parameters(grid, J, L, statistics=tuple(statistics), **kwargs)
         if J is None and boundary == "periodic" and grid.kind != "healpix":
-            parameters = replace(parameters, J=max(1, parameters.J - 1))
+            parameters = replace(parameters, J=max(1, parameters.J - 2))
     if reduction == "fft_ang" and not 0 <= nharm <= parameters.L // 2:
         raise ValueError(
             f"nharm={nharm}: L={parameters.L} orientations give 0..{parameters.L // 2}"

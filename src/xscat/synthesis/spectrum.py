@@ -16,7 +16,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Tensor = torch.Tensor
 
 _BINS_PER_OCTAVE = 3
-_BEGIN_OF_WAVELETS = 2.0  # of the center of the last scale, whose octave is not resolved else
+_BEGIN_OF_WAVELETS = 1.5  # of the center of the last scale, whose octave is not resolved else
 _END_OF_WAVELETS = 0.65  # of the Nyquist frequency: there the finest wavelets of a plane lose grip
 _LEAST_NSIDE = 8
 _MATRIX_SIZE = 2**20  # up to so many values of harmonics on cells, a matrix is faster than healpy
@@ -136,7 +136,9 @@ class _SphereModes:
 
     def __init__(self, grid: HealpixGrid, weights: Tensor, largest: float | None):
         self.nside = 2**grid.level
-        self.lmax = 2 * self.nside if largest is None else max(1, int(360 * largest))
+        self.lmax = 2 * self.nside
+        if largest is not None:
+            self.lmax = min(self.lmax, max(1, int(360 * largest)))
         self.low = self.nside
         while largest is not None and self.low > max(_LEAST_NSIDE, self.lmax):
             self.low //= 2

@@ -38,7 +38,7 @@ def prepare(case: dict):
             J=case["J"],
             L=case["L"],
             steps=case["steps"],
-            max_iter=1 if warm_up else case["iterations"],
+            max_iter=1 if warm_up else case["our_iterations"],
             seed=1,
         )
         np.save(case["out"], new.values)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -338,12 +337,6 @@ class StatisticsLoss:
         self.matrix = Operator(matrix.tocsr(), dtype=torch.float64, device=engine.spec.device)
         wanted = matrix @ np.where(usable, z, 0)
         self.wanted = torch.as_tensor(wanted, device=engine.spec.device)
-
-    def averaging(self) -> StatisticsLoss:
-        """The same loss, of the mean of the statistics over the fields."""
-        other = copy(self)
-        other.constraint = replace(self.constraint, match="mean")
-        return other
 
     def _computable(self, layout: Layout, target: Array) -> Array:
         """Which moments have a value on the domain; and what white noise lacks to the target."""

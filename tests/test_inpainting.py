@@ -108,3 +108,13 @@ def test_realizations_differ_in_gaps_only():
     np.testing.assert_array_equal(new[0].where(~gap), truth.where(~gap))
     whole = truth.scat.inpaint(**kwargs)
     np.testing.assert_array_equal(whole, truth)
+
+
+def test_land_does_not_spoil_coarse_levels():
+    land = disc(5, 100, 0, 40) | disc(5, -60, 0, 25)
+    truth = (np.log(sphere(5, seed=1)) + 5).where(~land)
+    gap = truth.copy(data=disc(5, 30, 20, 15)) & truth.notnull()
+    filled = truth.where(~gap).scat.inpaint(truth, J=3, update=gap, seed=1, max_iter=100, tol=0.1)
+    assert len(filled.attrs["final_loss"]) == 3
+    assert max(filled.attrs["final_loss"]) <= 0.1**2
+    np.testing.assert_array_equal(filled.where(~gap), truth.where(~gap))

@@ -110,12 +110,12 @@ def coarsened(levels: Sequence[Level], x: Array) -> list[Array]:
 
 
 def filled(levels: Sequence[Level], x: list[Array]) -> list[Array]:
-    """Values (cells,) on all levels, gaps filled smoothly on all but the finest.
+    """Values (..., cells) on all levels, gaps filled smoothly on all but the finest.
 
     Coarser levels only give a start, and cells near gaps that nothing constrains would spoil it.
     """
     rest = zip(levels[1:], x[1:], strict=True)
-    return [x[0], *(harmonic(values, level.grid) for level, values in rest)]
+    return [x[0], *(np.apply_along_axis(harmonic, -1, y, level.grid) for level, y in rest)]
 
 
 def coarser_grid(grid: Any) -> Grid | None:

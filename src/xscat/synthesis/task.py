@@ -164,7 +164,7 @@ class Batch:
     def _standardized(self, values: Array | None) -> list[Array] | None:
         if values is None:
             return None
-        return coarsened(self.levels, (values - self.mean) / self.std)
+        return filled(self.levels, coarsened(self.levels, (values - self.mean) / self.std))
 
     def solve(self) -> Solution:
         return solve(self.levels, self._stage, self.free, self.task.settings)

@@ -256,3 +256,15 @@ def test_torch_optimizer_agrees():
 def test_errors(kwargs, message):
     with pytest.raises(ValueError, match=message):
         plane().scat.synthesize(J=2, **kwargs)
+
+
+def test_interruption_of_the_first_of_several():
+    def callback(level, iteration, loss):
+        if iteration == 5:
+            raise KeyboardInterrupt
+
+    kwargs = {"J": 2, "boundary": "periodic", "seed": 1, "realizations": 2}
+    new, history = plane().scat.synthesize(callback=callback, return_history=True, **kwargs)
+    assert new.attrs["stopped"] == ["interrupted"] * 2
+    assert int(history.iterations.max()) <= 5
+    assert new.notnull().all()

@@ -18,8 +18,8 @@ from .start import Amplitude
 Array = np.ndarray[Any, np.dtype[Any]]
 
 COARSE_TOL = 0.1  # a level that is only a start for the next one need not be better
-ATTEMPTS = 3
-STUCK = 0.3  # rms of the residuals above which the coarsest level is begun anew
+TRIAL = 60  # iterations after which the coarsest level is begun anew if it is stuck, and
+STUCK = 0.3  # the rms of the residuals that tells it
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Stage:
     of the attempt."""
     amplitude: Amplitude | None = None
     """How strong waves are in what is searched for, to precondition the search."""
-    attempts: int = 1
-    """How often the coarsest level may be begun anew."""
+    random: bool = False
+    """Whether each attempt begins elsewhere."""
     separate: bool = False
     """Whether the loss is the mean of those of the fields."""
 
@@ -129,25 +129,32 @@ def _from_noise(stage: Stage, search: Searcher, max_iter: int) -> Outcome:
 
     There are few waves, and how they go together is hard to change later.
     """
-    if stage.attempts == 1:
+    if not stage.random:
         return search(stage.begin(None, 0), max_iter)
-    guesses = [stage.begin(None, i) for i in range(stage.attempts)]
-    groups = [slice(i, i + 1) for i in range(len(guesses[0]))] if stage.separate else [slice(None)]
-    return joined([_best_of([g[group] for g in guesses], search, max_iter) for group in groups])
+    n_fields = len(stage.begin(None, 0))
+    groups = [slice(i, i + 1) for i in range(n_fields)] if stage.separate else [slice(None)]
+    outcomes: list[Outcome] = []
+    for group in groups:
+        if outcomes and outcomes[-1].reason == "interrupted":
+            start = stage.begin(None, 0)[group]
+            outcomes.append(Outcome(start, [np.inf], np.inf, "interrupted"))
+        else:
+            outcomes.append(_best_of(stage, group, search, max_iter))
+    return joined(outcomes)
 
 
-def _best_of(guesses: Sequence[Array], search: Searcher, max_iter: int) -> Outcome:
-    """The best of several attempts, each with its share of the iterations, gone on with."""
-    share = max(1, max_iter // len(guesses))
-    best: Outcome | None = None
+def _best_of(stage: Stage, group: slice, search: Searcher, max_iter: int) -> Outcome:
+    """The best of as many attempts as it takes, gone on with, for some of the fields."""
+    best, attempt = Outcome(np.empty(0)), 0
     history: list[float] = []
-    for guess in guesses:
-        found = search(guess, share)
+    while (left := max_iter + 1 - max(1, len(history))) > 0:
+        found = search(stage.begin(None, attempt)[group], min(TRIAL, left))
         history += found.history[bool(history) :]
-        best = found if best is None or found.best < best.best else best
+        best, attempt = min(best, found, key=lambda o: o.best), attempt + 1
         if best.best < STUCK**2 or found.reason == "interrupted":
             break
-    assert best is not None
+    if found.reason == "interrupted":
+        best.reason = found.reason
     left = max_iter + 1 - len(history)
     if found.reason not in ("tolerance", "interrupted") and left > 0:
         best = search(best.fields, left)

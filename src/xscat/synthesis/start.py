@@ -80,11 +80,11 @@ def filtered(level: Level, x: Array, response: Callable[[Array], Array], valid: 
 
 
 def _filtered_on_sphere(grid: HealpixGrid, x: Array, response: Callable[[Array], Array]) -> Array:
-    """Harmonics up to 2 nside are filtered, the rest of x takes the response of the last one."""
+    """Harmonics are filtered, what they leave of x takes the response of the last one."""
     import healpy
 
     nside = 2**grid.level
-    lmax = 2 * nside
+    lmax = 3 * nside - 1
     factors = response(np.arange(lmax + 1) / 360)
     full = np.zeros((len(x), 12 * nside**2))
     full[:, grid.sorted_cells()] = x

@@ -12,8 +12,8 @@ from ..gaussianize import Gaussianization
 from .multiscale import Level, coarsened, filled
 from .objective import Domain, Layout, StatisticsLoss, least_variance, make_domain, measure
 from .records import Maps, Task
-from .rest import Rest
-from .solve import ATTEMPTS, Solution, Stage, engine_of, solve
+from .rest import Differences, Rest
+from .solve import Solution, Stage, engine_of, solve
 from .spectrum import Spectrum
 from .start import Amplitude, centers, colored
 
@@ -188,8 +188,7 @@ class Batch:
             return np.where(self.valid[k], guess, 0)
 
         separate = self.task.constraint.match == "each" and not others
-        attempts = 1 if self.initial is not None else ATTEMPTS
-        return Stage(loss if others else main, begin, amplitude, attempts, separate)
+        return Stage(loss if others else main, begin, amplitude, self.initial is None, separate)
 
     def _loss(self, k: int, engine: Any) -> StatisticsLoss:
         """Loss of the statistics at a level."""
@@ -227,7 +226,10 @@ class Batch:
         target = to_tensor(np.nan_to_num(self.targets[k])[None])
         of_target = Spectrum(there, valid, to_tensor, rest=True)
         own = Spectrum(level, own_valid, to_tensor, of_target.first, rest=True)
-        return Rest(own, of_target, target, shape=k == 0)
+        differences = None
+        if level.grid.kind == "healpix":
+            differences = Differences(level.grid, own_valid & valid, target)
+        return Rest(own, of_target, target, differences, shape=k == 0)
 
     def _amplitude(self, k: int, gains: Array, rest: Rest | None) -> Amplitude:
         """Amplitude of waves from the power at each scale, and from the rest of the spectrum."""

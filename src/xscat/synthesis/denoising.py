@@ -18,13 +18,12 @@ import torch
 from scipy import sparse
 
 from ..engine.operators import Operator
-from ..grids import HealpixGrid
 from .multiscale import Level
 from .objective import Domain, Layout, design, make_domain, measure
 from .optimize import Outcome
 from .records import Constraint, Maps, Settings, Task
 from .solve import Solution, Stage, engine_of, solve
-from .start import Amplitude
+from .start import Amplitude, filtered
 from .task import Context, prepared, scale
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -209,66 +208,22 @@ def starting_point(problem: Noisy, level: Level, noise: Tensor | None = None) ->
     if noise is None:
         gains = np.sqrt(share)
         for _ in range(_CORRECTIONS):
-            u = filtered(level, gains, d)
+            u = amplified(level, gains, d)
             gains = gains * np.sqrt(signal / problem.power(u, u))
-        return filtered(level, gains, d)
+        return amplified(level, gains, d)
     gains, others = share, np.sqrt((1 - share) * signal / draws.mean(0))
     for _ in range(_CORRECTIONS):
-        u, n = filtered(level, gains, d), filtered(level, others, noise[None])
+        u, n = amplified(level, gains, d), amplified(level, others, noise[None])
         lacking = np.maximum(signal - problem.power(u, u), 0.1 * signal)
         gains = gains * signal / np.maximum(problem.power(d, u), 0.1 * signal)
         others = others * np.sqrt(lacking / problem.power(n, n))
-    return filtered(level, gains, d) + filtered(level, others, noise[None])
+    return amplified(level, gains, d) + amplified(level, others, noise[None])
 
 
-def filtered(level: Level, gains: Array, x: Tensor) -> Tensor:
-    """Field (1, cells) with each scale multiplied by its gain, smoothly in the wave number."""
-    grid: Any = level.grid
-    usable = np.flatnonzero(np.isfinite(gains))
-    if len(usable) == 0:
-        return x
-    k = [-np.log(grid.wavelength(level.parameters, j)) for j in usable]
-    g = np.log(gains[usable]).tolist()
-    if len(g) > 1:  # goes on falling for an octave beyond the finest scale
-        k, g = [k[0] + np.log(2), *k], [g[0] + min(0.0, g[0] - g[1]), *g]
-
-    def response(wave_numbers: Array) -> Array:
-        with np.errstate(divide="ignore"):
-            return np.exp(np.interp(np.log(wave_numbers), k[::-1], g[::-1]))
-
-    values = x[0].double().cpu().numpy()
-    if isinstance(grid, HealpixGrid):
-        values = _on_sphere(grid, values, response)
-    else:
-        values = _on_plane(grid, values, response, level.parameters.boundary == "periodic")
-    return torch.as_tensor(values, dtype=x.dtype, device=x.device)[None]
-
-
-def _on_plane(grid: Any, values: Array, response: Any, periodic: bool) -> Array:
-    from scipy import fft
-
-    if periodic:
-        axes = [fft.fftfreq(n, abs(s)) for n, s in zip(grid.shape, grid.spacing, strict=True)]
-        there, back = fft.fftn, fft.ifftn
-    else:
-        sizes = zip(grid.shape, grid.spacing, strict=True)
-        axes = [np.arange(n) / (2 * n * abs(s)) for n, s in sizes]
-        there, back = fft.dctn, fft.idctn
-    k = np.sqrt(sum(q**2 for q in np.meshgrid(*axes, indexing="ij")))
-    return back(there(values.reshape(grid.shape)) * response(k)).real.ravel()
-
-
-def _on_sphere(grid: HealpixGrid, values: Array, response: Any) -> Array:
-    import healpy
-
-    nside = 2**grid.level
-    sphere = np.zeros(12 * nside**2)
-    cells = slice(None) if grid.cells is None else grid.cells
-    sphere[cells] = values
-    alm = healpy.map2alm(healpy.reorder(sphere, n2r=True), iter=1)
-    gain = response(np.arange(3 * nside) / 360)
-    filtered = healpy.alm2map(healpy.almxfl(alm, gain), nside)
-    return healpy.reorder(filtered, r2n=True)[cells]
+def amplified(level: Level, gains: Array, x: Tensor) -> Tensor:
+    """Fields (B, cells) with each scale multiplied by its gain, smoothly in the wave number."""
+    values = filtered(level, x.double().cpu().numpy(), Amplitude.of_scales(level, gains))
+    return torch.as_tensor(values, dtype=x.dtype, device=x.device)
 
 
 def _search(

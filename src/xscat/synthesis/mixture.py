@@ -12,7 +12,7 @@ import torch
 import xarray as xr
 
 from ..terms import Pixels, Statistics
-from .denoising import filtered
+from .denoising import amplified
 from .filling import balance
 from .multiscale import coarsened, filled
 from .objective import Layout, StatisticsLoss, least_variance, make_domain, measure
@@ -62,7 +62,7 @@ def solve_mixture(
             share = power / (power.sum(0) + (0 if sigma is None else _noise_power(sigma, context)))
             rest = total - sum(means)
             parts = [
-                mean + filtered(levels[k], gains, rest)[0].cpu().numpy()
+                mean + amplified(levels[k], gains, rest)[0].cpu().numpy()
                 for mean, gains in zip(means, share, strict=True)
             ]
             guess = np.stack(parts[: len(parts) - (sigma is None)])

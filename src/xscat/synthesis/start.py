@@ -57,26 +57,38 @@ def colored(
     wherever that is cheap.
     """
     last = centers(level)[-1]
-    field = filtered(level, noise, amplitude, valid)
-    waves = filtered(level, noise, lambda k: np.exp(-((4 * k / last) ** 2)), valid)
+
+    def long_waves(k: Array) -> Array:
+        return np.exp(-((4 * k / last) ** 2))
+
+    field, waves = filtered(level, noise, amplitude), filtered(level, noise, long_waves)
+    field, waves = (x - x[:, valid].mean(1, keepdims=True) for x in (field, waves))
     pairs = ((waves, waves), (waves, field), (field, field))
     a, b, c = ((x * y)[:, valid].mean(1) for x, y in pairs)
     missing = np.maximum(variance - c, 0)
     return field + ((np.sqrt(b**2 + a * missing) - b) / np.where(a > 0, a, 1))[:, None] * waves
 
 
-def filtered(level: Level, x: Array, response: Callable[[Array], Array], valid: Array) -> Array:
-    """Fields x (B, cells) times a response to the wave number 1 / wavelength, without mean."""
+def filtered(level: Level, x: Array, response: Callable[[Array], Array]) -> Array:
+    """Fields x (B, cells) times a response to the wave number 1 / wavelength.
+
+    Planes and lines that are not periodic are continued evenly.
+    """
+    from scipy import fft
+
     grid: Any = level.grid
     if isinstance(grid, HealpixGrid):
-        y = _filtered_on_sphere(grid, x, response)
+        return _filtered_on_sphere(grid, x, response)
+    sizes = list(zip(grid.shape, grid.spacing, strict=True))
+    if level.parameters.boundary == "periodic":
+        waves, there, back = [fft.fftfreq(n, abs(s)) for n, s in sizes], fft.fftn, fft.ifftn
     else:
-        ks = [np.fft.fftfreq(n, abs(s)) for n, s in zip(grid.shape, grid.spacing, strict=True)]
-        k = np.sqrt(sum(g**2 for g in np.meshgrid(*ks, indexing="ij")))
-        axes = tuple(range(-k.ndim, 0))
-        spectrum = np.fft.fftn(x.reshape(len(x), *grid.shape), axes=axes) * response(k)
-        y = np.fft.ifftn(spectrum, axes=axes).real.reshape(x.shape)
-    return y - y[:, valid].mean(1, keepdims=True)
+        waves = [np.arange(n) / (2 * n * abs(s)) for n, s in sizes]
+        there, back = fft.dctn, fft.idctn
+    k = np.sqrt(sum(g**2 for g in np.meshgrid(*waves, indexing="ij")))
+    axes = tuple(range(-k.ndim, 0))
+    spectrum = there(x.reshape(len(x), *grid.shape), axes=axes) * response(k)
+    return back(spectrum, axes=axes).real.reshape(x.shape)
 
 
 def _filtered_on_sphere(grid: HealpixGrid, x: Array, response: Callable[[Array], Array]) -> Array:
@@ -90,6 +102,6 @@ def _filtered_on_sphere(grid: HealpixGrid, x: Array, response: Callable[[Array],
     full[:, grid.sorted_cells()] = x
     changed = []
     for m in healpy.reorder(full, n2r=True):
-        alm = healpy.almxfl(healpy.map2alm(m, lmax=lmax, iter=0), factors - factors[-1])
+        alm = healpy.almxfl(healpy.map2alm(m, lmax=lmax, iter=1), factors - factors[-1])
         changed.append(factors[-1] * m + healpy.alm2map(alm, nside, lmax=lmax))
     return healpy.reorder(np.stack(changed), r2n=True)[:, grid.sorted_cells()]

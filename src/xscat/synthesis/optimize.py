@@ -14,8 +14,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Tensor = torch.Tensor
 Loss = Callable[[Tensor], Tensor]
 
-_PAIRS = (10, 20)  # of steps and gradients that L-BFGS remembers, at least and at most
-_PAIR_VALUES = 2**19  # numbers in the steps it remembers, if that is between the two
+_PAIRS = (10, 40)  # of steps and gradients that L-BFGS remembers, at least and at most
+_PAIR_VALUES = 5 * 2**16  # numbers in the steps it remembers, if that is between the two
 _STALL = 20  # evaluations at most in one line search
 
 

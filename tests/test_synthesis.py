@@ -1,5 +1,6 @@
 """Synthesis: gradients, the options of `synthesize`, labels, laziness, interruption."""
 
+import healpy
 import numpy as np
 import pytest
 import torch
@@ -268,3 +269,19 @@ def test_interruption_of_the_first_of_several():
     assert new.attrs["stopped"] == ["interrupted"] * 2
     assert int(history.iterations.max()) <= 5
     assert new.notnull().all()
+
+
+def test_part_of_a_sphere_with_a_ragged_edge():
+    cells = np.sort(healpy.query_disc(16, healpy.ang2vec(0.9, 0.3), np.deg2rad(50), nest=True))
+    assert (np.unique(cells // 4, return_counts=True)[1] < 2).any()
+    new = healpix(4, cells).scat.synthesize(J=2, seed=1, tol=0.15)
+    assert new.notnull().all()
+    assert new.attrs["final_loss"][-1] <= 0.15**2
+
+
+def test_uniform_weights():
+    da = plane()
+    kwargs = {"J": 2, "boundary": "periodic"}
+    new = da.scat.synthesize(use_variance=False, seed=1, max_iter=60, **kwargs)
+    power = [x.scat.covariance(**kwargs).S2 for x in (da, new)]
+    np.testing.assert_allclose(power[1], power[0], rtol=0.1)

@@ -96,7 +96,8 @@ def synthesize(
     reduction : {None, "iso_mean", "fft_ang"}
         Constrain statistics reduced over orientations; *nharm* and *imaginary* as in `fft_ang`.
     use_variance : bool, default True
-        Divide by the error bars. False: all statistics of the standardized field weigh alike.
+        Divide by the error bars. False: all statistics of the standardized field weigh alike, in
+        units of 1 % of their rms, and are S0 to S4 alone.
     gaussianize : bool, default False
         Map the histogram to a Gaussian before, and back after.
     initial : DataArray, optional

@@ -55,10 +55,11 @@ class Level:
 
     def refine(self, x: Array) -> Array:
         """The smoothest values on this level whose `coarsen` is x (..., coarser cells)."""
-        if isinstance(self.grid, HealpixGrid):
-            return _pseudo_inverse(sphere_coarsener(self.grid), x)
         coarse = coarser_grid(self.grid)
         assert coarse is not None
+        x = np.apply_along_axis(harmonic, -1, x, coarse)
+        if isinstance(self.grid, HealpixGrid):
+            return _pseudo_inverse(sphere_coarsener(self.grid), x)
         return self._resample(x, coarse.shape, self.grid.shape)
 
     def _coarsen(self, x: Array) -> Array:

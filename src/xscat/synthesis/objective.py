@@ -26,6 +26,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Tensor = torch.Tensor
 
 
+_UNIFORM_ERROR = 0.01  # of the rms of all statistics, where these have no errors of their own
+
+
 @dataclass(frozen=True)
 class Domain:
     """The cells that count."""
@@ -327,10 +330,13 @@ class StatisticsLoss:
         bad = np.asarray((abs(matrix) @ ~usable) > 0)
         var = (matrix * matrix) @ np.where(usable, v, 0)
         bad |= ~(var > 0)
-        sigma = np.sqrt(np.where(bad, 1, var)) if constraint.use_variance else np.ones(len(var))
         keep = ~bad
         if not keep.any():
             raise ValueError("no statistic of the target is finite: there are too few valid cells")
+        sigma = np.sqrt(np.where(bad, 1, var))
+        if not constraint.use_variance:
+            typical = (matrix[keep] @ np.where(usable, z, 0)) ** 2
+            sigma[:] = _UNIFORM_ERROR * np.sqrt(typical.mean()) or 1.0
         matrix = sparse.diags_array(1 / sigma[keep]) @ matrix[keep]
         self.n_statistics = max(1, round(count * keep.sum() / len(keep)))
         self.n_statistics += 0 if rest is None else len(rest)

@@ -196,7 +196,8 @@ class Batch:
 
         constraint = self.task.constraint
         domain = make_domain(engine, self.valid[k], self.task.parameters.min_coverage)
-        rest = self._rest(k, engine) if "S0" in constraint.statistics else None
+        others = constraint.use_variance and "S0" in constraint.statistics
+        rest = self._rest(k, engine) if others else None
         if k > 0:  # cells near a border that only finer levels constrain would vary instead
             names = tuple(n for n in constraint.statistics if n != "S0")
             constraint = replace(constraint, statistics=names)

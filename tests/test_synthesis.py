@@ -90,16 +90,19 @@ def test_the_loss_compares_the_statistics_of_covariance(reduction):
     constraint = Constraint(ALL[1:], reduction, use_variance=False)
     loss = StatisticsLoss(engine, domain, constraint, zs[0], torch.ones_like(zs[0]))
     found = loss(torch.as_tensor(b.values.reshape(1, -1))).item()
-    total, count = 0, 0
+    total, count, square = 0, 0, 0
     stats = [xscat.covariance(x, J=2, boundary="periodic") for x in (a, b)]
     if reduction:
         stats = [getattr(s.scat, reduction)() for s in stats]
     for name in ALL[1:]:
-        square = abs(stats[0][name] - stats[1][name]).values ** 2
-        total += np.nansum(square)
-        count += np.isfinite(square).sum()
+        difference = abs(stats[0][name] - stats[1][name]).values ** 2
+        total += np.nansum(difference)
+        count += np.isfinite(difference).sum()
+        square += np.nansum(abs(stats[0][name]).values ** 2)
     assert loss.n_statistics == count
-    np.testing.assert_allclose(found, total / count, rtol=1e-10)
+    # 1 % of the rms of all, real and imaginary parts counted apart
+    error = 0.01 * np.sqrt(square / len(loss.wanted))
+    np.testing.assert_allclose(found, total / count / error**2, rtol=1e-10)
 
 
 def test_pyramid():
@@ -272,9 +275,9 @@ def test_interruption_of_the_first_of_several():
 
 
 def test_part_of_a_sphere_with_a_ragged_edge():
-    cells = np.sort(healpy.query_disc(16, healpy.ang2vec(0.9, 0.3), np.deg2rad(50), nest=True))
+    cells = np.sort(healpy.query_disc(32, healpy.ang2vec(0.9, 0.3), np.deg2rad(40), nest=True))
     assert (np.unique(cells // 4, return_counts=True)[1] < 2).any()
-    new = healpix(4, cells).scat.synthesize(J=2, seed=1, tol=0.15)
+    new = healpix(5, cells).scat.synthesize(J=2, seed=1, tol=0.15)
     assert new.notnull().all()
     assert new.attrs["final_loss"][-1] <= 0.15**2
 

@@ -196,22 +196,15 @@ def grid_and_task(
     if isinstance(target, xr.Dataset):
         parameters = replace(Parameters.from_attrs(target), statistics=tuple(statistics))
     else:
-        wavelet = Morlet() if wavelet is None else wavelet
-        kwargs = {"boundary": boundary, "frame": frame, "wavelet": wavelet}
-        parameters = make_parameters(grid, J, L, statistics=tuple(statistics), **kwargs)
-        if J is None and boundary == "periodic" and grid.kind != "healpix":
-            parameters = replace(parameters, J=max(1, parameters.J - 2))
+        kwargs = {"boundary": boundary, "frame": frame, "wavelet": wavelet or Morlet()}
+        parameters = _field_parameters(grid, J, L, statistics=tuple(statistics), **kwargs)
     if reduction == "fft_ang" and not 0 <= nharm <= parameters.L // 2:
         raise ValueError(
             f"nharm={nharm}: L={parameters.L} orientations give 0..{parameters.L // 2}"
         )
     names = tuple(n for n in STATISTICS if n in statistics)
     reduction = reduction if grid.oriented else None
-    extras = {
-        name: others.pop(name)
-        for name in ("initial", "update", "mask", "reference")
-        if name in others
-    }
+    extras = {n: others.pop(n) for n in ("initial", "update", "mask", "reference") if n in others}
     task = Task(
         _larger(grid, upsample),
         grid,
@@ -225,6 +218,14 @@ def grid_and_task(
         tuple(terms),
     )
     return field, task, {name: x for name, x in extras.items() if x is not None}
+
+
+def _field_parameters(grid: Any, J: int | None, L: int, **kwargs: Any) -> Parameters:
+    """Those of `covariance`, but with a default J that other fields can fulfill as well."""
+    parameters = make_parameters(grid, J, L, **kwargs)
+    if J is None and parameters.boundary == "periodic" and grid.kind != "healpix":
+        return replace(parameters, J=max(1, parameters.J - 2))
+    return parameters
 
 
 def _settings(
@@ -306,6 +307,22 @@ class _Inputs:
     statistics: tuple[str, ...]
 
 
+def _statistics_of(
+    target: xr.Dataset, grid: Any
+) -> tuple[dict[str, xr.DataArray], list[list[str]]]:
+    """Statistics and standard deviations by name, and their dimensions."""
+    wanted = [n for n in target.data_vars if str(n).removesuffix("_std") in STATISTICS]
+    arrays = {str(n): target[n] for n in wanted}
+    core = [_core_dims(name, grid.oriented) for name in arrays]
+    for name, dims in zip(arrays, core, strict=True):
+        if not set(dims) <= set(arrays[name].dims):
+            raise ValueError(
+                f"{name} has the dimensions {arrays[name].dims}, not all of {tuple(dims)}: "
+                "pass statistics as covariance() returns them, and reduction= to reduce them"
+            )
+    return arrays, core
+
+
 def mapped(
     target: xr.DataArray | xr.Dataset,
     field: xr.DataArray,
@@ -317,15 +334,7 @@ def mapped(
     grid, n_levels = task.grid, len(task.levels)
     arrays: dict[str, xr.DataArray] = {}
     if isinstance(target, xr.Dataset):
-        wanted = [n for n in target.data_vars if str(n).removesuffix("_std") in STATISTICS]
-        arrays = {str(n): target[n] for n in wanted}
-        core = [_core_dims(name, grid.oriented) for name in arrays]
-        for name, dims in zip(arrays, core, strict=True):
-            if not set(dims) <= set(arrays[name].dims):
-                raise ValueError(
-                    f"{name} has the dimensions {arrays[name].dims}, not all of {tuple(dims)}: "
-                    "pass statistics as covariance() returns them, and reduction= to reduce them"
-                )
+        arrays, core = _statistics_of(target, grid)
         field = field.isel({d: 0 for d in field.dims if d not in grid.dims})
         lead = [d for d in arrays[next(iter(arrays))].dims if d not in core[0]]
         sample = next(iter(arrays.values()))

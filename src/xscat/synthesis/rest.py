@@ -84,7 +84,7 @@ class Rest:
 
 
 class Differences:
-    """Power (B, 3) of a field on a sphere minus the mean of its neighbors, repeated.
+    """Power <(D^n u)²> (B, 3), n = 1, 2, 3, D u: a cell minus the mean of its neighbors.
 
     The finest wavelets respond to all of the last octave; this tells its end from its beginning.
     """
@@ -109,7 +109,7 @@ class Differences:
 
 
 def shape_of(fields: Tensor, weights: Tensor) -> Tensor:
-    """Skewness and kurtosis (B, 2) of fields (B, cells)."""
+    """Skewness <x³>/<x²>^1.5 and kurtosis <x⁴>/<x²>² (B, 2), x = u - <u>, of fields (B, cells)."""
     total = weights.sum()
     x = (fields - (fields @ weights / total)[:, None]) * weights
     variance, third, fourth = ((x**n).sum(-1) / total for n in (2, 3, 4))

@@ -169,8 +169,11 @@ class Batch:
     def solve(self) -> Solution:
         return solve(self.levels, self._stage, self.free, self.task.settings)
 
+    def _context(self, k: int, engine: Any) -> Context:
+        return Context(k, self.levels, engine, self.valid[k], self.mean, self.std)
+
     def _stage(self, k: int, engine: Any) -> Stage:
-        context = Context(k, self.levels, engine, self.valid[k], self.mean, self.std)
+        context = self._context(k, engine)
         main = self._loss(k, engine)
         amplitude = self._amplitude(k, main.gains, main.rest)
         others = [prepared(term, context) for term in self.task.terms]
@@ -192,8 +195,6 @@ class Batch:
 
     def _loss(self, k: int, engine: Any) -> StatisticsLoss:
         """Loss of the statistics at a level."""
-        import torch
-
         constraint = self.task.constraint
         domain = make_domain(engine, self.valid[k], self.task.parameters.min_coverage)
         others = constraint.use_variance and "S0" in constraint.statistics
@@ -204,8 +205,7 @@ class Batch:
         target, variance = self._target(k, engine, domain)
         reference = None
         if self.reference is not None:
-            kind = {"dtype": engine.spec.dtype, "device": engine.spec.device}
-            reference = torch.as_tensor(self._finite_reference(k), **kind)
+            reference = self._context(k, engine).tensor(self._finite_reference(k))
         return StatisticsLoss(engine, domain, constraint, target, variance, reference, rest=rest)
 
     def _finite_reference(self, k: int) -> Array:
@@ -214,14 +214,9 @@ class Batch:
 
     def _rest(self, k: int, engine: Any) -> Rest | None:
         """Statistics of what no wavelet sees of the target."""
-        import torch
-
         if self.targets is None:
             return None
-
-        def to_tensor(x: Array) -> Any:
-            return torch.as_tensor(x, dtype=engine.spec.dtype, device=engine.spec.device)
-
+        to_tensor = self._context(k, engine).tensor
         level, there = self.levels[k], self.task.target_levels[k]
         own_valid, valid = self.valid[k], ~np.isnan(self.targets[k])
         target = to_tensor(np.nan_to_num(self.targets[k])[None])

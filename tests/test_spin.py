@@ -149,7 +149,7 @@ def test_errors(pure_e):
         ds.assign(V=ds.Q).scat.covariance(spin=2)
     with pytest.raises(TypeError, match="spin=1 or 2"):
         ds.scat.covariance()
-    with pytest.raises(ValueError, match="reference is for spin=0"):
+    with pytest.raises(TypeError, match="reference must be a Dataset"):
         ds.scat.covariance(spin=2, reference=ds.Q)
     with pytest.raises(ValueError, match="spin=3"):
         ds.scat.covariance(spin=3)

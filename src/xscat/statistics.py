@@ -18,7 +18,7 @@ from .normalization import normalize
 from .options import get_options
 from .parameters import STATISTICS, Parameters
 
-Select = Callable[[int, int, int], bool]
+Scales = Callable[[int, int, int], bool]
 
 
 def covariance(
@@ -36,10 +36,10 @@ def covariance(
     wavelet: Wavelet | None = None,
     exponent: float = 1.0,
     average: str = "mean",
-    select: Select | None = None,
+    scales: Scales | None = None,
     max_delta_j: int | None = None,
     variance: bool = False,
-    reference: xr.DataArray | None = None,
+    reference: xr.Dataset | None = None,
     spin: int = 0,
     component: Hashable | None = None,
     convention: str = "COSMO",
@@ -99,8 +99,8 @@ def covariance(
     average : {"mean", "median"}
         How to average over cells; medians (of real and imaginary parts) are robust but slow, and
         take weights as a mask.
-    select : callable, optional
-        ``select(j1, j2, j3)`` says which scales of S4 to keep; S3 at (j1, j2) goes with
+    scales : callable, optional
+        ``scales(j1, j2, j3)`` says which scales of S4 to keep; S3 at (j1, j2) goes with
         (j1, j2, j2). Others are NaN.
     max_delta_j : int, optional
         Keep only scales with j3 - j1 and j3 - j2 up to this.
@@ -111,8 +111,8 @@ def covariance(
         for the correlation across the borders of blocks. What varies over more than the whole
         field cannot be seen in it: there they are too small. They cost up to 1.7 times the means
         alone, 3 times on a periodic plane.
-    reference : DataArray, optional
-        Normalize by the S2 of this field (see `normalize`).
+    reference : Dataset, optional
+        Statistics whose power normalizes the result (see `normalize`).
     spin : {0, 1, 2}, default 0
         1 for vectors: a Dataset of the components (u toward east or +x, v toward north or +y), or a
         DataArray with these along the dimension *component*; 2 for polarization (Q, U) likewise.
@@ -142,8 +142,7 @@ def covariance(
     Raises
     ------
     GridError
-        If there is no usable grid, J does not fit, or mask, region, frame or reference are on
-        another grid.
+        If there is no usable grid, J does not fit, or mask, region or frame are on another grid.
     TypeError
         If the field is complex or no number.
     ValueError
@@ -167,9 +166,8 @@ def covariance(
     one = field if stacked is None else field.isel({stacked: 0}, drop=True)
     grid = framed(one, find_grid(one, dim), frame)
     if spin:
-        check_spin(grid, frame, reference)
-    if reference is not None:
-        reference = align_to(field, grid, reference, "reference")
+        check_spin(grid, frame)
+    check_reference(reference)
     kind = "auto" if not spin else "pairs" if cross_modes else "modes"
     plan, weights, regions = prepare(
         kind,
@@ -180,7 +178,7 @@ def covariance(
         stacked=stacked,
         mask=mask,
         region=region,
-        select=select,
+        scales=scales,
         max_delta_j=max_delta_j,
         variance=variance,
         dtype=dtype,
@@ -195,17 +193,23 @@ def covariance(
         spin=spin,
     )
     stats = compute([field], weights, regions, plan)
-    if reference is None:
-        return stats
-    return normalize(stats, reference=compute([reference], weights, regions, reference_plan(plan)))
+    return stats if reference is None else normalize(stats, reference=reference)
 
 
-def check_spin(grid: Grid, frame: str | xr.DataArray, reference: xr.DataArray | None) -> None:
+def check_reference(reference: Any) -> None:
+    """Raise unless the reference, if there is one, is a Dataset."""
+    if reference is not None and not isinstance(reference, xr.Dataset):
+        found = type(reference).__name__
+        raise TypeError(
+            f"reference must be a Dataset of statistics, got {found}: of a field pass those, "
+            "reference=other.scat.covariance(...)"
+        )
+
+
+def check_spin(grid: Grid, frame: str | xr.DataArray) -> None:
     """Raise where an argument does not go with a spin field."""
     if not isinstance(frame, str) and grid.kind == "plane":
         raise GridError("spin fields on a plane have no local frame: leave out frame=")
-    if reference is not None:
-        raise ValueError("reference is for spin=0: normalize the result with normalize() instead")
 
 
 def spin_components(
@@ -259,7 +263,7 @@ def prepare(
     stacked: str | None = None,
     mask: xr.DataArray | None,
     region: xr.DataArray | None,
-    select: Select | None,
+    scales: Scales | None,
     max_delta_j: int | None,
     variance: bool,
     dtype: str | None,
@@ -269,7 +273,7 @@ def prepare(
     """Check the arguments: the plan, the weights and the coordinate of their sets."""
     if variance and parameters["average"] != "mean":
         raise ValueError("variance=True needs average='mean'")
-    p = selected(make_parameters(grid, J, L, **parameters), select, max_delta_j)
+    p = selected(make_parameters(grid, J, L, **parameters), scales, max_delta_j)
     one = fields[0] if stacked is None else fields[0].isel({stacked: 0}, drop=True)
     weights, regions = combine_weights(one, grid, mask, region)
     if weights is not None and stacked in weights.dims:
@@ -342,21 +346,21 @@ def make_parameters(grid: Grid, J: int | None, L: int, **kwargs: Any) -> Paramet
     return replace(parameters, J=int(J))
 
 
-def selected(p: Parameters, select: Select | None, max_delta_j: int | None) -> Parameters:
+def selected(p: Parameters, scales: Scales | None, max_delta_j: int | None) -> Parameters:
     """Parameters with the list of the scales wanted."""
-    if select is None and max_delta_j is None:
+    if scales is None and max_delta_j is None:
         return p
     if max_delta_j is not None and max_delta_j < 0:
         raise ValueError(f"max_delta_j={max_delta_j!r} must be >= 0")
 
     def wanted(j1: int, j2: int, j3: int) -> bool:
         near = max_delta_j is None or j3 - min(j1, j2) <= max_delta_j
-        return near and (select is None or bool(select(j1, j2, j3)))
+        return near and (scales is None or bool(scales(j1, j2, j3)))
 
     triples = ((j1, j2, j3) for j3 in range(p.J) for j1 in range(j3 + 1) for j2 in range(j3 + 1))
     chosen = tuple(js for js in triples if wanted(*js))
     if not chosen:
-        raise ValueError("select leaves no scales: it must be true for some (j1, j2, j3)")
+        raise ValueError("scales= leaves none: it must be true for some (j1, j2, j3)")
     return replace(p, selected=chosen)
 
 
@@ -413,13 +417,6 @@ def make_plan(
         dtype = "float32" if single else "float64"
     dtype, device = checked_dtype(dtype), checked_device(device or options.device)
     return Plan(grid, parameters, layout, dtype, device, options.threads, options.memory)
-
-
-def reference_plan(plan: Plan) -> Plan:
-    """The plan of the powers that normalize a field's statistics."""
-    names = ("S1", "S2")
-    layout = replace(plan.layout, names=names, variance=False)
-    return replace(plan, layout=layout, parameters=replace(plan.parameters, statistics=names))
 
 
 def compute(

@@ -11,6 +11,7 @@ import xarray as xr
 
 from . import labels
 from .blocks import Plan, statistics_block
+from .components import spin_field
 from .engine.wavelets import Morlet, Wavelet
 from .errors import GridError, check_choice, checked_device, checked_dtype
 from .grids import Grid, HealpixGrid, PlaneGrid, align_to, find_grid
@@ -42,6 +43,7 @@ def covariance(
     reference: xr.Dataset | None = None,
     spin: int = 0,
     component: Hashable | None = None,
+    components: Sequence[Hashable] | None = None,
     convention: str = "COSMO",
     cross_modes: bool = False,
     dtype: str | None = None,
@@ -116,10 +118,15 @@ def covariance(
     spin : {0, 1, 2}, default 0
         1 for vectors: a Dataset of the components (u toward east or +x, v toward north or +y), or a
         DataArray with these along the dimension *component*; 2 for polarization (Q, U) likewise.
+        Names or ``standard_name`` tell which is which, in any order: u and v, Q and U, x and y,
+        east and north, zonal and meridional, with whatever else both names have in common.
         W is then that of the modes, divergence and curl (over the wave number) or E and B, from
         local wavelets, so on part of the sky too; U is their modulus.
     component : str, optional
-        Dimension of the two components of a DataArray. Default: ``"component"``.
+        Dimension of the components of a DataArray. Default: ``"component"``.
+    components : (str, str), optional
+        Names of the two components, in the order (east, north) or (Q, U), where they do not tell
+        themselves: variables of a Dataset, or labels along *component*.
     convention : {"COSMO", "IAU"}
         Sign of U for spin 2: that of HEALPix, or that of the IAU, where U is positive between north
         and east. On a plane x stands for east and y for north.
@@ -162,7 +169,7 @@ def covariance(
     >>> stats.S3.dims
     ('j1', 'j2', 'l1', 'l2')
     """
-    field, stacked = spin_components(da, spin, component, convention)
+    field, stacked = checked_field(da, spin, component, components, convention)
     one = field if stacked is None else field.isel({stacked: 0}, drop=True)
     grid = framed(one, find_grid(one, dim), frame)
     if spin:
@@ -212,45 +219,28 @@ def check_spin(grid: Grid, frame: str | xr.DataArray) -> None:
         raise GridError("spin fields on a plane have no local frame: leave out frame=")
 
 
-def spin_components(
-    fields: xr.DataArray | xr.Dataset, spin: int, component: Hashable | None, convention: str
+def checked_field(
+    fields: xr.DataArray | xr.Dataset,
+    spin: int,
+    component: Hashable | None,
+    components: Sequence[Hashable] | None,
+    convention: str,
 ) -> tuple[xr.DataArray, str | None]:
-    """The field; of a spin field, the components toward east and north, and their dimension."""
-    if not spin:
-        if isinstance(fields, xr.Dataset):
-            raise TypeError("a Dataset needs spin=1 or 2; else select a variable, e.g. ds['sst']")
-        check_field(fields)
-        return fields, None
-    check_choice("convention", convention, ("COSMO", "IAU"))
-    dim = "component" if component is None else str(component)
+    """The field; of a spin field, its components in order, and their dimension."""
+    if spin not in (0, 1, 2):
+        raise ValueError(f"spin={spin!r} must be 0, 1 (vectors) or 2 (polarization)")
+    if spin:
+        if not isinstance(fields, xr.Dataset):
+            check_field(fields)
+        field, dim = spin_field(fields, spin, component, components, convention)
+        check_field(field)
+        return field, dim
     if isinstance(fields, xr.Dataset):
-        if len(fields.data_vars) != 2:
-            raise ValueError(
-                f"spin={spin} needs a Dataset of two components, this one has "
-                f"{len(fields.data_vars)} variables: select them, e.g. ds[['u', 'v']]"
-            )
-        units = [v.attrs.get("units") for v in fields.data_vars.values()]
-        array = fields.to_dataarray(dim)
-        array = array.assign_coords({dim: array[dim].astype(str)})
-        array.name = "-".join(map(str, fields.data_vars))
-        array.attrs = {"units": units[0]} if units[0] is not None and units[0] == units[1] else {}
-    else:
-        check_choice("component", dim, map(str, fields.dims))
-        array = fields
-    check_field(array)
-    if array.sizes[dim] != 2:
-        raise ValueError(f"dimension {dim!r} has {array.sizes[dim]} elements: a spin field has two")
-    if array.chunks is not None:
-        array = array.chunk({dim: -1})
-    if spin != 2:
-        return array, dim
-    # an angle counts from north in both conventions, here from east: Q changes its sign
-    signs = xr.DataArray([-1.0, 1.0 if convention == "IAU" else -1.0], dims=dim)
-    turned = (array * signs.astype(array.dtype if array.dtype.kind == "f" else float)).rename(
-        array.name
-    )
-    turned.attrs = array.attrs
-    return turned, dim
+        raise TypeError("a Dataset needs spin=1 or 2; else select a variable, e.g. ds['sst']")
+    if components is not None:
+        raise ValueError(f"components={components!r} is for spin=1 or 2")
+    check_field(fields)
+    return fields, None
 
 
 def prepare(

@@ -11,7 +11,7 @@ from . import labels
 from .blocks import Array, Plan, batches
 from .engine.wavelets import Morlet, Wavelet, orientations
 from .errors import GridError
-from .grids import HealpixGrid, find_grid
+from .grids import HealpixGrid, find_grid, mended
 from .statistics import check_field, make_parameters, make_plan
 
 
@@ -62,6 +62,7 @@ def dominant_orientation(
     45.0
     """
     check_field(da)
+    da = mended(da)
     grid = find_grid(da, dim)
     if not grid.oriented:
         raise GridError("a line has no orientations: use HEALPix cells or a plane")

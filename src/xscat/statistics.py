@@ -14,7 +14,7 @@ from .blocks import Plan, statistics_block
 from .components import spin_field
 from .engine.wavelets import Morlet, Wavelet
 from .errors import GridError, check_choice, checked_device, checked_dtype
-from .grids import Grid, HealpixGrid, PlaneGrid, align_to, find_grid
+from .grids import Grid, HealpixGrid, PlaneGrid, align_to, find_grid, mended
 from .normalization import normalize
 from .options import get_options
 from .parameters import STATISTICS, Parameters
@@ -234,13 +234,13 @@ def checked_field(
             check_field(fields)
         field, dim = spin_field(fields, spin, component, components, convention)
         check_field(field)
-        return field, dim
+        return mended(field), dim
     if isinstance(fields, xr.Dataset):
         raise TypeError("a Dataset needs spin=1 or 2; else select a variable, e.g. ds['sst']")
     if components is not None:
         raise ValueError(f"components={components!r} is for spin=1 or 2")
     check_field(fields)
-    return fields, None
+    return mended(fields), None
 
 
 def prepare(

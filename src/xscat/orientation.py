@@ -83,6 +83,7 @@ def dominant_orientation(
         keep_attrs=False,
     ).transpose(*da.dims)
     name = "dominant orientation" if da.name is None else f"dominant orientation of {da.name}"
+    labels.keep_attributes(result, [da])
     result.attrs = {"long_name": name, "units": "degrees", "scale": j}
     return result.rename("orientation")
 

@@ -116,7 +116,9 @@ class Bank:
             return
         parts = torch.view_as_real(self._folded(spectra)).flatten(-2)
         folded = (self.filters @ parts).unflatten(-1, (-1, 2)).permute(1, 2, 0, 3)
-        values = torch.fft.ifft2(torch.view_as_complex(folded.contiguous()).unflatten(-1, self.coarse))
+        values = torch.fft.ifft2(
+            torch.view_as_complex(folded.contiguous()).unflatten(-1, self.coarse)
+        )
         yield from values
 
 

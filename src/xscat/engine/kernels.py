@@ -46,9 +46,7 @@ def cut_wavelets(
     """
     radius = support_radius(spec.wavelet, spec.L) * 2**j
     indices = around(spec, radius, origin)
-    y, x = (
-        (i + o) * s for i, o, s in zip(indices, origin, spec.step, strict=True)
-    )
+    y, x = ((i + o) * s for i, o, s in zip(indices, origin, spec.step, strict=True))
     y = y[:, None]
     inside = within(y, x, radius)
     if spec.shape[0] == 1:

@@ -165,8 +165,8 @@ def _fitted(
     disc = np.nonzero(within(y[:, None], x, waves.radius))
     cells = ranges[0][disc[0]], ranges[1][disc[1]]
     y, x = y[disc[0]], x[disc[1]]
-    angle = spin * np.arctan2(waves.ky, waves.kx)
-    cos, sin = np.cos(angle), np.sin(angle)
+    wave = ((waves.kx + 1j * waves.ky) / np.where(waves.k > 0, waves.k, 1)) ** spin
+    cos, sin = wave.real, wave.imag
     equal, crossed = (
         waves.between_cells(waves.prior * part, cells)
         for part in (cos**2 + LEAK_WEIGHT * sin**2, (1 - LEAK_WEIGHT) * cos * sin)

@@ -81,7 +81,7 @@ class Bank:
         self.coarse = (size[0] // strides[0], size[1] // strides[1])
         cells = np.zeros((*kernels.shape[:2], *size), complex)
         y, x = (i % n for i, n in zip(indices, size, strict=True))
-        np.add.at(cells, (slice(None), slice(None), y[:, None], x), kernels)
+        np.add.at(cells.transpose(2, 3, 0, 1), (y[:, None], x), kernels.transpose(2, 3, 0, 1))
         ky, kx = (2 * math.pi * np.fft.fftfreq(n) for n in size)
         # counted from a point, the two halves of a wavelet are conjugate and its transform is real
         phase = np.exp(1j * (ky[:, None] * origin[0] + kx * origin[1]))

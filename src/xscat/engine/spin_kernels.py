@@ -30,6 +30,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.fft import next_fast_len
 
 from .cache import remembered
 from .kernels import around, within
@@ -53,8 +54,8 @@ LEAK_WEIGHT = 1000.0
 PRIOR_SLOPE, PRIOR_LOWEST, PRIOR_FLOOR, PRIOR_EDGE, PRIOR_NOISE = 3.0, 0.05, 0.03, 5.0, 1e-7
 # Slopes of spectra that have, in the mean, the power that they have on a periodic plane.
 POWER_SLOPES = 1.5, 2.0, 3.0
-# Side of the periodic plane on which wavelets are fitted, in radii of their disc.
-_SIDE = 20
+# Least side of the periodic plane on which wavelets are fitted, in cells of the scale and in radii.
+_SIDE, _SIDE_RADII = 96, 8
 # Values of wavelets are fitted one by one up to this scale and number; then they are splines of
 # fifth order: knots per radius, largest distance of knots in cells of the scale.
 _FITTED_SCALES, _MOST_VALUES = 2, 1500
@@ -88,20 +89,21 @@ class _Waves:
     """The waves of a periodic plane of cells of given sides, and what is wanted of them.
 
     Two targets (2, L, ky, kx) are the wavelet and the part of it at wave numbers too low for the
-    disc. Cells are measured in those of the scale.
+    disc. Cells are measured in those of the scale; a *sampled* wavelet folds wave numbers that they
+    do not tell apart.
     """
 
-    def __init__(self, wavelet: Wavelet, L: int, step: tuple[float, float]):
+    def __init__(self, wavelet: Wavelet, L: int, step: tuple[float, float], sampled: bool):
         self.radius = MODE_RADIUS * support_radius(wavelet, L)
-        # odd numbers: no wave is as much one of k as of -k
-        self.size = tuple(int(_SIDE * self.radius / abs(s)) | 1 for s in step)
+        side = max(_SIDE, _SIDE_RADII * self.radius)
+        self.size = tuple(_odd(side / abs(s)) for s in step)
         ky, kx = (2 * math.pi * np.fft.fftfreq(n, s) for n, s in zip(self.size, step, strict=True))
         self.ky, self.kx = ky[:, None], kx
         self.k = np.hypot(self.kx, self.ky)
         self.prior = (self.k**2 + PRIOR_LOWEST**2) ** (-PRIOR_SLOPE / 2)
         self.prior += PRIOR_FLOOR * (1 + (self.k / PRIOR_EDGE) ** 4)
-        period = tuple(2 * math.pi / abs(s) for s in step[::-1])
-        args = L, 0, period, fourier_reach(wavelet, L)
+        period_y, period_x = (2 * math.pi / abs(s) if sampled else None for s in step)
+        args = L, 0, (period_x, period_y), fourier_reach(wavelet, L)
         psi = np.stack([periodized(wavelet, self.kx, self.ky, a, *args) for a in orientations(L)])
         low = np.exp(-2 * (self.k * support_radius(wavelet, L) / 3) ** 2)
         self.targets = np.stack([psi, psi * low])
@@ -141,6 +143,14 @@ class _Waves:
         return v
 
 
+def _odd(n: float) -> int:
+    """Odd size of fast transforms, at which no wave is as much one of k as of -k."""
+    size = math.ceil(n)
+    while size % 2 == 0 or next_fast_len(size) != size:
+        size += 1
+    return size
+
+
 def _solved(normal: Array, right: Array, fixed: Array) -> Array:
     """Solutions (T, n) of the normal equations for (T, n), without a part along *fixed* (F, n)."""
     normal = normal + np.diag(PRIOR_NOISE * normal.diagonal())
@@ -156,7 +166,7 @@ def _fitted(
     wavelet: Wavelet, L: int, spin: int, step: tuple[float, float], origin: tuple[float, float]
 ) -> Array:
     """Wavelets A1, A2 (L, 2, y, x), each value of which is fitted."""
-    waves = _Waves(wavelet, L, step)
+    waves = _Waves(wavelet, L, step, sampled=True)
     ranges = tuple(
         np.arange(math.ceil(-waves.radius / abs(s) - o), math.floor(waves.radius / abs(s) - o) + 1)
         for s, o in zip(step, origin, strict=True)
@@ -194,7 +204,7 @@ def _spline(wavelet: Wavelet, L: int, spin: int) -> Callable[[Array, Array], Arr
 
     radius = MODE_RADIUS * support_radius(wavelet, L)
     h = min(radius / _KNOTS, _WIDEST)
-    waves = _Waves(wavelet, L, (h, h))
+    waves = _Waves(wavelet, L, (h, h), sampled=False)
     n = int(radius / h)
     at = np.arange(-n, n + 1)
     inside = np.nonzero(np.hypot(abs(at[:, None]) + 3, abs(at) + 3) * h <= radius)

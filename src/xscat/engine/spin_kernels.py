@@ -48,12 +48,12 @@ if TYPE_CHECKING:
     from .spin import SpinFlatSpec
 
 # Weight of the leakage against the fidelity of the response to the mode itself.
-LEAK_WEIGHT = 1000.0
+LEAK_WEIGHT = 1500.0
 # Prior spectrum, in radians per cell of the scale: red, flat below the lowest wave number, on a
 # floor that rises beyond the edge. A part of the variance keeps the fit well conditioned.
 PRIOR_SLOPE, PRIOR_LOWEST, PRIOR_FLOOR, PRIOR_EDGE, PRIOR_NOISE = 3.0, 0.05, 0.03, 5.0, 1e-7
 # Slopes of spectra that have, in the mean, the power that they have on a periodic plane.
-POWER_SLOPES = 1.5, 2.0, 3.0
+POWER_SLOPES = 1.5, 2.0, 2.5, 3.0
 # Least side of the periodic plane on which wavelets are fitted, in cells of the scale and in radii.
 _SIDE, _SIDE_RADII = 96, 8
 # Values of wavelets are fitted one by one up to this scale and number; then they are splines of

@@ -146,10 +146,10 @@ def test_gradient_flow_has_no_curl_on_a_plane():
 def gradient_flow(n, slope, seed=0):
     """The flow of a periodic potential: spectral derivatives, power falling as k^-slope."""
     k = 2 * np.pi * np.fft.fftfreq(n)
-    k[n // 2] = 0  # a real derivative has none at Nyquist
     length = np.hypot(k, k[:, None])
     noise = np.fft.fft2(np.random.default_rng(seed).normal(size=(n, n)))
     potential = noise * np.where(length > 0, length, np.inf) ** (-slope / 2 - 1)
+    k[n // 2] = 0  # a real derivative has none at Nyquist
     u, v = (np.fft.ifft2(1j * q * potential).real for q in (k[None, :], k[:, None]))
     return flow(u, v)
 

@@ -47,8 +47,9 @@ from .wavelets import (
 if TYPE_CHECKING:
     from .spin import SpinFlatSpec
 
-# Weight of the leakage against the fidelity of the response to the mode itself.
-LEAK_WEIGHT = 1500.0
+# Weight of the leakage against the fidelity of the response to the mode itself, and that of waves
+# at the highest wave number against others: derivatives of a potential can have many of these.
+LEAK_WEIGHT, EDGE_WEIGHT = 2500.0, 100.0
 # Prior spectrum, in radians per cell of the scale: red, flat below the lowest wave number, on a
 # floor that rises beyond the edge. A part of the variance keeps the fit well conditioned.
 PRIOR_SLOPE, PRIOR_LOWEST, PRIOR_FLOOR, PRIOR_EDGE, PRIOR_NOISE = 3.0, 0.05, 0.03, 5.0, 1e-7
@@ -96,7 +97,7 @@ class _Waves:
     def __init__(self, wavelet: Wavelet, L: int, step: tuple[float, float], sampled: bool):
         self.radius = MODE_RADIUS * support_radius(wavelet, L)
         side = max(_SIDE, _SIDE_RADII * self.radius)
-        self.size = tuple(_odd(side / abs(s)) for s in step)
+        self.size = tuple(_even(side / abs(s)) for s in step)
         ky, kx = (2 * math.pi * np.fft.fftfreq(n, s) for n, s in zip(self.size, step, strict=True))
         self.ky, self.kx = ky[:, None], kx
         self.k = np.hypot(self.kx, self.ky)
@@ -107,6 +108,22 @@ class _Waves:
         psi = np.stack([periodized(wavelet, self.kx, self.ky, a, *args) for a in orientations(L)])
         low = np.exp(-2 * (self.k * support_radius(wavelet, L) / 3) ** 2)
         self.targets = np.stack([psi, psi * low])
+
+    def directions(self, spin: int) -> tuple[Array, Array, Array]:
+        """Components (cos, sin) of waves of E of unit size, and what is left of their direction.
+
+        A wave at the highest wave number is as much one of k as of -k: it has the mean of both.
+        """
+
+        def both(k: Array) -> tuple[Array, Array]:
+            return k, np.where(np.isclose(abs(k), abs(k).max()), -k, k)
+
+        k = np.where(self.k > 0, self.k, 1)
+        pairs = [(kx + 1j * ky) / k for ky in both(self.ky) for kx in both(self.kx)]
+        wave = np.mean(np.stack(pairs) ** spin, 0)
+        share = np.where(abs(wave) > 1e-9, abs(wave), 0)
+        wave = np.where(share > 0, wave / np.where(share > 0, share, 1), 0)
+        return wave.real, wave.imag, np.where(share > 1 - 1e-9, 1, share)
 
     def at_cells(self, spectrum: Array, cells: tuple[Array, Array]) -> Array:
         """The function with a spectrum (..., ky, kx) on cells (..., n) of given indices."""
@@ -125,12 +142,12 @@ class _Waves:
         plane[..., y, x] = values
         return np.asarray((np.fft.fft2(plane) / shift).real)
 
-    def mixture(self, responses: Array) -> Array:
+    def mixture(self, responses: Array, counted: Array | bool = True) -> Array:
         """Weights of the fits (2,) to both targets, given the responses (2, L, ky, kx) to a mode.
 
         Waves with power-law spectra then have the power that the wavelets give them.
         """
-        k = np.where(self.k > 0, self.k, np.inf)
+        k = np.where((self.k > 0) & counted, self.k, np.inf)
         power = []
         for slope in POWER_SLOPES:
             weights = k**-slope
@@ -143,12 +160,9 @@ class _Waves:
         return v
 
 
-def _odd(n: float) -> int:
-    """Odd size of fast transforms, at which no wave is as much one of k as of -k."""
-    size = math.ceil(n)
-    while size % 2 == 0 or next_fast_len(size) != size:
-        size += 1
-    return size
+def _even(n: float) -> int:
+    """Even size of fast transforms."""
+    return 2 * next_fast_len(math.ceil(n / 2))
 
 
 def _solved(normal: Array, right: Array, fixed: Array) -> Array:
@@ -175,15 +189,15 @@ def _fitted(
     disc = np.nonzero(within(y[:, None], x, waves.radius))
     cells = ranges[0][disc[0]], ranges[1][disc[1]]
     y, x = y[disc[0]], x[disc[1]]
-    wave = ((waves.kx + 1j * waves.ky) / np.where(waves.k > 0, waves.k, 1)) ** spin
-    cos, sin = wave.real, wave.imag
+    cos, sin, share = waves.directions(spin)
+    leak = LEAK_WEIGHT * np.where(share < 1, EDGE_WEIGHT, 1)
     equal, crossed = (
         waves.between_cells(waves.prior * part, cells)
-        for part in (cos**2 + LEAK_WEIGHT * sin**2, (1 - LEAK_WEIGHT) * cos * sin)
+        for part in (cos**2 + leak * sin**2, (1 - leak) * cos * sin)
     )
-    other = waves.between_cells(waves.prior * (sin**2 + LEAK_WEIGHT * cos**2), cells)
+    other = waves.between_cells(waves.prior * (sin**2 + leak * cos**2), cells)
     shift = np.exp(1j * (waves.ky * origin[0] * step[0] + waves.kx * origin[1] * step[1]))
-    wanted = waves.prior * waves.targets.reshape(-1, *waves.size) * shift
+    wanted = waves.prior * waves.targets.reshape(-1, *waves.size) * share * shift
     right = np.concatenate([waves.at_cells(wanted * part, cells) for part in (cos, sin)], -1)
     zero, one = np.zeros(len(y)), np.ones(len(y))
     # components that are constant or linear have no mode
@@ -191,7 +205,7 @@ def _fitted(
     normal = np.block([[equal, crossed], [crossed, other]])
     a = _solved(normal, right, np.array(fixed).reshape(len(fixed), -1)).reshape(2, L, 2, -1)
     a1, a2 = waves.spectrum(a, cells, shift).transpose(2, 0, 1, 3, 4)
-    a = np.einsum("a,alcn->lcn", waves.mixture(a1 * cos + a2 * sin), a)
+    a = np.einsum("a,alcn->lcn", waves.mixture(a1 * cos + a2 * sin, share == 1), a)
     values = np.zeros((L, 2, *(len(r) for r in ranges)), complex)
     values[..., disc[0], disc[1]] = a
     return values

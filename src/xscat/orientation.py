@@ -113,6 +113,7 @@ def _angles(fields: Array, weights: Array, plan: Plan) -> Array:
             torch.as_tensor(np.array(weights)).to(plan.device), p.min_coverage
         )
         fields = np.array(fields, dtype=plan.dtype, order="C")
+        engine = engine.within(coverage)
         state = engine.start(torch.as_tensor(fields, device=plan.device), coverage)
         for i in range(j):
             state = engine.coarsen(state, i, coverage)

@@ -450,8 +450,7 @@ def compute(
     ds = labels.labelled(variables, fields, plan.parameters, plan.grid)
     if layout.spin and layout.stacked in fields[0].coords:
         ds = ds.assign_coords({layout.stacked: fields[0][layout.stacked].variable})
-    if layout.kind in ("cross", "pairs"):
-        ds.attrs["cross"] = 1
+    ds.attrs |= layout.attrs()
     return ds if regions is None else ds.assign_coords({str(regions.dims[0]): regions})
 
 

@@ -91,7 +91,7 @@ def statistic_dims(ds: xr.Dataset) -> set[str]:
     """
     told, done = "kind" in ds.attrs, set(reductions_of(ds))
     own = {*SCALES, *RATIOS, *ORIENTATIONS, *RELATIVE_ORIENTATIONS}
-    own |= {"moment"} if "S0" in ds else set()
+    own |= {"moment"} if {"S0", "S0_std"} & set(ds.data_vars) else set()
     own |= {"field"} if kind_of(ds) == "cross" else set()
     own |= {"part"} if "as_real" in ds.attrs else set()
     own |= set(HARMONICS) if not told or done & {"fft_ang", "amplitude", "phase"} else set()

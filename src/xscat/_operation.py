@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, ParamSpec, TypeVar
 
 import dask
@@ -46,12 +46,13 @@ def operation(function: Callable[P, R]) -> Callable[P, R]:
         except TypeError:
             return function(*args, **kwargs)  # Python says which argument is wrong
         for name, value in bound.arguments.items():
-            optional = signature.parameters[name].default is None
-            if name in _CHECKS and not (optional and value is None):
+            parameter = signature.parameters[name]
+            given = not (parameter.default is None and value is None)
+            if name in _CHECKS and given and parameter.kind is not parameter.VAR_KEYWORD:
                 bound.arguments[name] = _CHECKS[name](function.__name__, name, value)
-        for name in ("over",):  # after the statistics, which it is a dimension of
-            if name in bound.arguments and isinstance(bound.arguments[first], xr.Dataset):
-                _check_over(function.__name__, bound.arguments[first], bound.arguments[name])
+        ds = bound.arguments[first]
+        if "over" in bound.arguments and isinstance(ds, xr.Dataset):
+            _check_over(function.__name__, ds, bound.arguments["over"])
         return function(*bound.args, **bound.kwargs)
 
     return checked
@@ -125,6 +126,8 @@ def check_free(obj: Any, who: str, *names: str) -> None:
 
 def _check_over(who: str, ds: xr.Dataset, over: Any) -> None:
     """The dimension must be one of those that do not number statistics."""
+    if not isinstance(over, Hashable):
+        raise TypeError(f"{who}: over={over!r} must be the name of a dimension")
     own = statistic_dims(ds)
     lead = [d for d in ds.dims if d not in own]
     if over in ds.dims and over in own:

@@ -46,8 +46,8 @@ def plot(
     wave vector for S1 and S2, the relative orientation l2 - l1 for S3 and, in one panel for each
     l2 - l1, the relative orientation l3 - l1 for S4. Before `iso_mean` there are L lines of each,
     one for each l1, conjugated where the outer orientation wraps. Bands are plus and minus
-    one standard deviation ``*_std`` (for a complex value z that of :math:`|z|`), where there is one:
-    what is divided by its own power has none, see `normalize`.
+    one standard deviation ``*_std`` (for a complex value z that of :math:`|z|`), where
+    there is one: what is divided by its own power has none, see `normalize`.
 
     Parameters
     ----------

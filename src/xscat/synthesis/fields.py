@@ -10,6 +10,8 @@ import numpy as np
 import xarray as xr
 
 from .. import labels
+from .._operation import as_statistics
+from .._states import check_synthesis_target, complete_labels
 from ..engine.wavelets import Morlet, Wavelet
 from ..errors import check_choice
 from ..grids import find_grid
@@ -27,7 +29,7 @@ REASONS = ("tolerance", "max_iter", "stalled", "interrupted")
 def synthesize(
     target: xr.DataArray | xr.Dataset,
     J: int | None = None,
-    L: int = 4,
+    L: int | None = None,
     *,
     like: xr.DataArray | None = None,
     dim: Hashable | Sequence[Hashable] | None = None,
@@ -52,8 +54,8 @@ def synthesize(
     optimizer: str = "lbfgs",
     progress: bool | None = None,
     callback: Callable[[int, int, float], None] | None = None,
-    boundary: str = "valid",
-    frame: str = "meridian",
+    boundary: str | None = None,
+    frame: str | None = None,
     wavelet: Wavelet | None = None,
     dtype: str | None = None,
     device: str | None = None,
@@ -124,7 +126,7 @@ def synthesize(
     callback : callable, optional
         Called with (level, iteration, loss).
     boundary, frame, wavelet, dtype, device
-        As in `covariance`.
+        As in `covariance`; with statistics, theirs.
     return_history : bool, default False
         Return a Dataset of losses as well.
 
@@ -162,7 +164,7 @@ def synthesize(
 def grid_and_task(
     target: xr.DataArray | xr.Dataset,
     J: int | None = None,
-    L: int = 4,
+    L: int | None = None,
     *,
     like: xr.DataArray | None = None,
     dim: Hashable | Sequence[Hashable] | None = None,
@@ -178,8 +180,8 @@ def grid_and_task(
     gaussianize: bool = False,
     upsample: int = 0,
     terms: Sequence[Any] = (),
-    boundary: str = "valid",
-    frame: str = "meridian",
+    boundary: str | None = None,
+    frame: str | None = None,
     wavelet: Wavelet | None = None,
     dtype: str | None = None,
     device: str | None = None,
@@ -193,11 +195,8 @@ def grid_and_task(
     check_choice("reduction", reduction or "iso_mean", ("iso_mean", "fft_ang"))
     field = _field_of(target, like)
     grid = find_grid(field, dim)
-    if isinstance(target, xr.Dataset):
-        parameters = replace(Parameters.from_attrs(target), statistics=tuple(statistics))
-    else:
-        kwargs = {"boundary": boundary, "frame": frame, "wavelet": wavelet or Morlet()}
-        parameters = _field_parameters(grid, J, L, statistics=tuple(statistics), **kwargs)
+    given = {"J": J, "L": L, "boundary": boundary, "frame": frame, "wavelet": wavelet}
+    parameters = _parameters(target, grid, tuple(statistics), given)
     if reduction == "fft_ang" and not 0 <= nharm <= parameters.L // 2:
         raise ValueError(
             f"nharm={nharm}: L={parameters.L} orientations give 0..{parameters.L // 2}"
@@ -218,6 +217,18 @@ def grid_and_task(
         tuple(terms),
     )
     return field, task, {name: x for name, x in extras.items() if x is not None}
+
+
+def _parameters(
+    target: xr.DataArray | xr.Dataset, grid: Any, names: tuple[str, ...], given: dict[str, Any]
+) -> Parameters:
+    """Those of the statistics, beside which others are errors; of a field those that are given."""
+    if isinstance(target, xr.Dataset):
+        target = as_statistics("synthesize", "target", target)
+        return replace(check_synthesis_target(target, grid, **given), statistics=names)
+    defaults = {"L": 4, "boundary": "valid", "frame": "meridian", "wavelet": Morlet()}
+    kwargs = {name: defaults.get(name) if v is None else v for name, v in given.items()}
+    return _field_parameters(grid, statistics=names, **kwargs)
 
 
 def _field_parameters(grid: Any, J: int | None, L: int, **kwargs: Any) -> Parameters:
@@ -308,9 +319,10 @@ class _Inputs:
 
 
 def _statistics_of(
-    target: xr.Dataset, grid: Any
+    target: xr.Dataset, grid: Any, parameters: Parameters
 ) -> tuple[dict[str, xr.DataArray], list[list[str]]]:
     """Statistics and standard deviations by name, and their dimensions."""
+    target = complete_labels(as_statistics("synthesize", "target", target), parameters)
     wanted = [n for n in target.data_vars if str(n).removesuffix("_std") in STATISTICS]
     arrays = {str(n): target[n] for n in wanted}
     core = [_core_dims(name, grid.oriented) for name in arrays]
@@ -334,7 +346,7 @@ def mapped(
     grid, n_levels = task.grid, len(task.levels)
     arrays: dict[str, xr.DataArray] = {}
     if isinstance(target, xr.Dataset):
-        arrays, core = _statistics_of(target, grid)
+        arrays, core = _statistics_of(target, grid, task.parameters)
         field = field.isel({d: 0 for d in field.dims if d not in grid.dims})
         lead = [d for d in arrays[next(iter(arrays))].dims if d not in core[0]]
         sample = next(iter(arrays.values()))

@@ -7,7 +7,7 @@ variables, for any leading dimensions, and for a line, which has no orientations
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -179,6 +179,16 @@ def orientation_dims(var: xr.DataArray, L: int | None = None) -> list[str]:
     return numbered_dims(var, ORIENTATIONS, "orientations", L)
 
 
+def in_one_chunk(var: xr.DataArray, *dims: Hashable) -> xr.DataArray:
+    """A variable, if it is lazy, with some dimensions in one chunk.
+
+    `DataArray.chunk` would make its coordinates lazy as well.
+    """
+    if not var.chunks:
+        return var
+    return var.copy(data=var.variable.chunk(dict.fromkeys(dims, -1)).data)
+
+
 def take(var: xr.DataArray, index: Mapping[str, xr.DataArray]) -> xr.DataArray:
     """The elements of a variable at given places of some of its dimensions.
 
@@ -199,8 +209,7 @@ def take(var: xr.DataArray, index: Mapping[str, xr.DataArray]) -> xr.DataArray:
     """
     places = xr.broadcast(*index.values())
     new = places[0].dims
-    if var.chunks:  # .chunk() of the DataArray would make its coordinates lazy, too
-        var = var.copy(data=var.variable.chunk(dict.fromkeys(index, -1)).data)
+    var = in_one_chunk(var, *index)
     out = xr.apply_ufunc(
         _pick,
         var,

@@ -218,22 +218,9 @@ def _few(labels: Any) -> str:
 
 
 def check_synthesis_target(target: xr.Dataset, grid: Any, **given: Any) -> Parameters:
-    """Raise unless a field of a grid can be made from statistics; their parameters.
+    """Parameters of statistics; ValueError unless a field of a grid can be made from them.
 
-    Parameters
-    ----------
-    target : Dataset
-        statistics.
-    grid : Grid
-        of the field to make.
-    **given
-        parameters beside the statistics, None where not given: they must agree.
-
-    Returns
-    -------
-
-    Parameters
-    ----------
+    Parameters beside the statistics, None where not given, must agree with theirs.
     """
     refuse(target, "synthesize", "normalized", "logarithm", "as_real")
     if reductions_of(target):

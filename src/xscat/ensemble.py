@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import xarray as xr
 
-from ._layout import SCALES, describe, rebuild, spread, statistic_dims, statistics_of
+from ._layout import SCALES, describe, in_one_chunk, rebuild, spread, statistic_dims, statistics_of
 from ._operation import check_free, operation
 from ._states import check_alike, in_order_of
 from .paths import to_vector
@@ -185,7 +185,7 @@ def covariance_of(
     vector = to_vector(ds, names or statistics, dropna)
     out = xr.apply_ufunc(
         _covariance,
-        vector.chunk({over: -1}) if vector.chunks else vector,
+        in_one_chunk(vector, over),
         input_core_dims=[[over, "path"]],
         output_core_dims=[["path", "path_"]],
         dask="parallelized",

@@ -7,7 +7,16 @@ from collections.abc import Iterable
 import numpy as np
 import xarray as xr
 
-from ._layout import describe, in_triangle, is_cross, leading_dims, rebuild, statistics_of, take
+from ._layout import (
+    describe,
+    in_one_chunk,
+    in_triangle,
+    is_cross,
+    leading_dims,
+    rebuild,
+    statistics_of,
+    take,
+)
 from ._operation import check_free, operation
 from ._states import refuse, state
 
@@ -400,4 +409,4 @@ def _join(parts: list[xr.DataArray], dim: str = "path") -> xr.DataArray:
     if dim == "path":
         parts = [p.drop_vars([n for n, c in p.coords.items() if dim in c.dims]) for p in parts]
     out = xr.concat(parts, dim, coords="minimal", compat="override", join="exact")
-    return out.chunk({dim: -1}) if out.chunks else out
+    return in_one_chunk(out, dim)

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from . import labels
+from ._layout import ORIENTATIONS, RATIOS, RELATIVE_ORIENTATIONS, SCALES
 from .blocks import Plan, statistics_block
 from .components import spin_field
 from .engine.wavelets import Morlet, Wavelet
@@ -454,11 +455,25 @@ def compute(
     return ds if regions is None else ds.assign_coords({str(regions.dims[0]): regions})
 
 
+def _outside(x: xr.DataArray, core: list[str]) -> list[str]:
+    """The coordinates that a result keeps: those that do not go along core dimensions."""
+    return [str(n) for n, c in x.coords.items() if not set(c.dims) & set(core)]
+
+
 def check_dimensions(
     inputs: list[xr.DataArray], core: list[list[str]], out: dict[str, tuple[str, ...]]
 ) -> None:
-    """Raise where the results would have a dimension of the inputs beside one of the same name."""
+    """Raise where the results would have a name of the inputs beside one of the same name."""
     others = {d for x, dims in zip(inputs, core, strict=True) for d in x.dims if d not in dims}
+    numbered = {*SCALES, *ORIENTATIONS, *RELATIVE_ORIENTATIONS, *RATIOS}
+    own = numbered | {d for dims in out.values() for d in dims} | {*out, *labels.LONG_NAMES}
+    own |= {f"{a}_{d}" for d in numbered for a in ("wavelength", "angle", "ratio")}
+    kept = [c for x, dims in zip(inputs, core, strict=True) for c in _outside(x, dims)]
+    for name in [n for n in (*others, *kept) if n in own and n not in core[0]]:
+        raise GridError(
+            f"the statistics have a coordinate or dimension {name!r} of their own: rename that of "
+            f"the field, e.g. .rename({name}={name + '_'!r}), or drop it, .drop_vars({name!r})"
+        )
     for dims in out.values():
         for dim in dims:
             if dim in others or dims.count(dim) > 1:

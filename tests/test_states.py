@@ -56,12 +56,12 @@ def test_operations_keep_the_attributes_true(raw):
 
 
 UNLIKE = {
-    "normalized": (lambda s: s.scat.normalize(), "normalized by S2"),
-    "by P11": (lambda s: s.scat.normalize("P11"), "normalized by P11"),
-    "reference": (lambda s: s.scat.normalize(reference=s + 0), "normalized by S2"),
-    "log": (lambda s: s.scat.log(), "logarithms in S1 S2"),
-    "iso": (lambda s: s.scat.iso_mean(), "reduced by iso_mean"),
-    "repeat": (lambda s: s.scat.iso_mean(repeat=True), "reduced by iso_mean"),
+    "normalized": (lambda s: s.scat.normalize(), "normalized by .*S2"),
+    "by P11": (lambda s: s.scat.normalize("P11"), "normalized by .*P11"),
+    "reference": (lambda s: s.scat.normalize(reference=s + 0), "normalized by .*S2"),
+    "log": (lambda s: s.scat.log(), "logarithms in .*S1 S2|logarithms: call"),
+    "iso": (lambda s: s.scat.iso_mean(), "reduced by .*iso_mean"),
+    "repeat": (lambda s: s.scat.iso_mean(repeat=True), "reduced by .*iso_mean"),
     "real": (lambda s: s.scat.as_real(), "as_real"),
     **{
         name: (lambda s, name=name, value=value: s.assign_attrs({name: value}), f"different {name}")
@@ -96,7 +96,7 @@ def test_unlike_statistics_are_not_compared(name, raw):
     ]
     if name not in ("real", "reference", "by P11"):
         calls.append(lambda: other.scat.distance(other, sigma=std))
-    if message.startswith("different"):
+    if message.startswith("different") and name != "kind":
         calls += [lambda: raw.scat.normalize(reference=other), lambda: raw.scat.plot(other)]
     for call in calls:
         with pytest.raises(ValueError, match=f"{message}|from_real|select\\(\\) common ones"):

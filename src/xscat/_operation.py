@@ -45,11 +45,15 @@ def operation(function: Callable[P, R]) -> Callable[P, R]:
             bound = signature.bind(*args, **kwargs)
         except TypeError:
             return function(*args, **kwargs)  # Python says which argument is wrong
+        known: dict[tuple[int, Any], Any] = {}  # one object given twice stays one
         for name, value in bound.arguments.items():
             parameter = signature.parameters[name]
             given = not (parameter.default is None and value is None)
             if name in _CHECKS and given and parameter.kind is not parameter.VAR_KEYWORD:
-                bound.arguments[name] = _CHECKS[name](function.__name__, name, value)
+                check, key = _CHECKS[name], (id(value), _CHECKS[name])
+                if key not in known:
+                    known[key] = check(function.__name__, name, value)
+                bound.arguments[name] = known[key]
         ds = bound.arguments[first]
         if "over" in bound.arguments and isinstance(ds, xr.Dataset):
             _check_over(function.__name__, ds, bound.arguments["over"])

@@ -106,7 +106,7 @@ def normalize(ds: xr.Dataset, by: str = "S2", reference: xr.Dataset | None = Non
         out["S2_auto"].attrs["long_name"] = "mean power of the wavelet coefficients of each field"
     attrs = {"normalized": by, "normalized_with": "itself" if reference is None else "reference"}
     if dropped:
-        attrs["std_dropped"] = " ".join(map(base_name, dropped))
+        attrs["std_dropped"] = " ".join(sorted(map(base_name, dropped)))
     kept = {n: v for n, v in _variables(ds).items() if n not in dropped}
     return rebuild(ds, {**kept, **out}, **attrs)
 

@@ -245,7 +245,7 @@ def as_real(ds: xr.Dataset) -> xr.Dataset:
             both = _join([var.real, var.imag], "part").transpose(..., "part")
             var = describe(both.assign_coords(part=PARTS), var)
         out[str(name)] = var
-    done = " ".join([*str(ds.attrs.get("as_real", "")).split(), *split])
+    done = " ".join([*str(ds.attrs.get("as_real", "")).split(), *sorted(split)])
     return rebuild(ds, out, **({"as_real": done} if done else {}))
 
 

@@ -136,7 +136,7 @@ def test_labels_decide(dim, raw):
     """Permuted scales and orientations give the same, by label and, sorted, by position."""
     mixed = raw.isel({dim: np.roll(np.arange(raw.sizes[dim])[::-1], 1)})
     for name in ("normalize", "iso_mean", "fft_ang", "mean_over_scales", "to_vector"):
-        xr.testing.assert_identical(getattr(mixed.scat, name)(), getattr(raw.scat, name)())
+        xr.testing.assert_allclose(getattr(mixed.scat, name)(), getattr(raw.scat, name)())
     assert mixed.scat.distance(raw) == 0
     assert raw.scat.distance(mixed) == 0
     xr.testing.assert_identical(

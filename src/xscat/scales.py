@@ -192,6 +192,7 @@ def _over_ratios(ds: xr.Dataset, operation: Operation, note: str, reduction: str
             std = is_std(str(key))
             base = base_name(str(key)) if std and base_name(str(key)) in ds else str(key)
             there = (values if base == key else _at_ratios(ds[base], cross)).notnull()
+            there = there.all([d for d in there.dims if d not in values.dims])
             var = describe(operation(values, there), var, note, bound=std)
         out[str(key)] = var
     return rebuild(ds, out, reduction)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -119,32 +119,72 @@ class Parameters:
         ValueError
             If attributes are missing, or the wavelet is not xscat's own.
         """
-        attrs: Mapping[str, Any] = obj.attrs if hasattr(obj, "attrs") else obj
-        if not {"J", "L", "wavelet"} <= set(attrs):
-            raise ValueError("no parameters in these attributes: is it a Dataset of statistics?")
-        if attrs["wavelet"] != Morlet.__name__:
+        attrs: Any = getattr(obj, "attrs", obj)
+        if not isinstance(attrs, Mapping) or not {"J", "L", "wavelet"} & set(attrs):
+            raise ValueError(
+                "no parameters in these attributes: is it a Dataset of statistics, as covariance() "
+                "returns it?"
+            )
+        if attrs.get("wavelet", "Morlet") != Morlet.__name__:
             raise ValueError(
                 f"the wavelet {attrs['wavelet']!r} cannot be made from attributes: pass it yourself"
             )
-        morlet = {k: attrs[f"wavelet_{k}"] for k in _MORLET if f"wavelet_{k}" in attrs}
-        kinds = {"sigma": float, "xi": float, "slant": float, "radius": int}
+        kinds = {"sigma": float, "xi": float, "slant": float, "radius": _whole}
+        morlet = {
+            k: _attribute(attrs, f"wavelet_{k}", kind)
+            for k, kind in kinds.items()
+            if f"wavelet_{k}" in attrs
+        }
         return cls(
-            J=int(attrs["J"]),
-            L=int(attrs["L"]),
-            statistics=tuple(attrs["statistics"].split()),
-            boundary=attrs["boundary"],
-            frame=attrs["frame"],
-            wavelet=Morlet(**{k: kinds[k](v) for k, v in morlet.items()}),
-            min_coverage=float(attrs["min_coverage"]),
-            exponent=float(attrs["exponent"]),
-            average=attrs["average"],
-            spin=int(attrs["spin"]),
-            selected=_parse_scales(attrs.get("selected")),
+            J=_attribute(attrs, "J", _whole),
+            L=_attribute(attrs, "L", _whole),
+            statistics=_attribute(attrs, "statistics", _words),
+            boundary=_attribute(attrs, "boundary", _word),
+            frame=_attribute(attrs, "frame", _word),
+            wavelet=Morlet(**morlet),
+            min_coverage=_attribute(attrs, "min_coverage", float),
+            exponent=_attribute(attrs, "exponent", float),
+            average=_attribute(attrs, "average", _word),
+            spin=_attribute(attrs, "spin", _whole),
+            selected=_attribute(attrs, "selected", _parse_scales) if "selected" in attrs else None,
         )
 
 
-def _parse_scales(text: str | None) -> tuple[tuple[int, int, int], ...] | None:
-    if text is None:
-        return None
+def _attribute(attrs: Mapping[str, Any], name: str, kind: Callable[[Any], Any]) -> Any:
+    """The value of an attribute, or an error that names it."""
+    if name not in attrs:
+        raise ValueError(
+            f"the attribute {name} is missing: pass statistics with the attributes that "
+            "covariance() gave them (arithmetic may drop these: see xarray.set_options(keep_attrs))"
+        )
+    try:
+        return kind(attrs[name])
+    except (TypeError, ValueError, AttributeError):
+        raise ValueError(
+            f"the attribute {name}={attrs[name]!r} is not what covariance() writes: restore it"
+        ) from None
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or int(value) != float(value):
+        raise ValueError
+    return int(value)
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    """Names; what operations add to those of `covariance` is none of its parameters."""
+    names = tuple(n for n in _word(value).split() if n in STATISTICS)
+    if not names:
+        raise ValueError
+    return names
+
+
+def _parse_scales(text: str) -> tuple[tuple[int, int, int], ...]:
     triples = (tuple(map(int, js.split(","))) for js in text.split())
     return tuple((j1, j2, j3) for j1, j2, j3 in triples)

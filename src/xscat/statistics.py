@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from . import labels
+from ._layout import ORIENTATIONS, RATIOS, RELATIVE_ORIENTATIONS, SCALES
 from .blocks import Plan, statistics_block
 from .components import spin_field
 from .engine.wavelets import Morlet, Wavelet
@@ -426,8 +427,7 @@ def compute(
         sizes[str(regions.dims[0])] = regions.size
     core = [d for d in (layout.stacked,) if d is not None] + cells
     used = {d for dims in out.values() for d in dims}
-    own = {*out, *used, *labels.coordinates(used, plan.parameters, plan.grid)}
-    inputs: list[xr.DataArray] = [without_coords(f, own) for f in fields]
+    inputs: list[xr.DataArray] = [without_coords(f, own_names(out)) for f in fields]
     input_dims = [core] * len(fields)
     if weights is not None:
         inputs.append(weights)
@@ -454,9 +454,17 @@ def compute(
     labels.keep_attributes(ds, inputs)
     if layout.spin and layout.stacked in fields[0].coords:
         ds = ds.assign_coords({layout.stacked: fields[0][layout.stacked].variable})
-    if layout.kind in ("cross", "pairs"):
-        ds.attrs["cross"] = 1
+    ds.attrs |= layout.attrs()
     return ds if regions is None else ds.assign_coords({str(regions.dims[0]): regions})
+
+
+def own_names(out: dict[str, tuple[str, ...]]) -> set[str]:
+    """Names of variables, dimensions and coordinates that belong to statistics, of any kind."""
+    numbered = {*SCALES, *ORIENTATIONS, *RELATIVE_ORIENTATIONS, *RATIOS}
+    beside = {f"{a}_{d}" for d in numbered for a in ("wavelength", "angle", "ratio")}
+    return (
+        numbered | beside | {*out, *labels.LONG_NAMES} | {d for dims in out.values() for d in dims}
+    )
 
 
 def without_coords(field: xr.DataArray, names: set[str]) -> xr.DataArray:
@@ -467,8 +475,13 @@ def without_coords(field: xr.DataArray, names: set[str]) -> xr.DataArray:
 def check_dimensions(
     inputs: list[xr.DataArray], core: list[list[str]], out: dict[str, tuple[str, ...]]
 ) -> None:
-    """Raise where the results would have a dimension of the inputs beside one of the same name."""
+    """Raise where the results would have a name of the inputs beside one of the same name."""
     others = {d for x, dims in zip(inputs, core, strict=True) for d in x.dims if d not in dims}
+    for name in sorted(map(str, others & own_names(out))):
+        raise GridError(
+            f"the statistics have a name {name!r} of their own: rename the dimension of the field, "
+            f"e.g. .rename({name}={name + '_'!r})"
+        )
     for name, dims in out.items():
         for dim in (name, *dims):
             if dim in others or dims.count(dim) > 1:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from .._operation import as_statistics
+from .._states import check_synthesis_target
 from ..engine.wavelets import Morlet, Wavelet
 from ..errors import check_choice
 from ..grids import find_grid, mended
@@ -22,7 +24,7 @@ from .records import Constraint, Settings, Task
 def synthesize(
     target: xr.DataArray | xr.Dataset,
     J: int | None = None,
-    L: int = 4,
+    L: int | None = None,
     *,
     like: xr.DataArray | None = None,
     dim: Hashable | Sequence[Hashable] | None = None,
@@ -47,8 +49,8 @@ def synthesize(
     optimizer: str = "lbfgs",
     progress: bool | None = None,
     callback: Callable[[int, int, float], None] | None = None,
-    boundary: str = "valid",
-    frame: str = "meridian",
+    boundary: str | None = None,
+    frame: str | None = None,
     wavelet: Wavelet | None = None,
     dtype: str | None = None,
     device: str | None = None,
@@ -119,7 +121,7 @@ def synthesize(
     callback : callable, optional
         Called with (level, iteration, loss).
     boundary, frame, wavelet, dtype, device
-        As in `covariance`.
+        As in `covariance`; with statistics, theirs.
     return_history : bool, default False
         Return a Dataset of losses as well.
 
@@ -159,7 +161,7 @@ def synthesize(
 def grid_and_task(
     target: xr.DataArray | xr.Dataset,
     J: int | None = None,
-    L: int = 4,
+    L: int | None = None,
     *,
     like: xr.DataArray | None = None,
     dim: Hashable | Sequence[Hashable] | None = None,
@@ -175,8 +177,8 @@ def grid_and_task(
     gaussianize: bool = False,
     upsample: int = 0,
     terms: Sequence[Any] = (),
-    boundary: str = "valid",
-    frame: str = "meridian",
+    boundary: str | None = None,
+    frame: str | None = None,
     wavelet: Wavelet | None = None,
     dtype: str | None = None,
     device: str | None = None,
@@ -190,11 +192,8 @@ def grid_and_task(
     check_choice("reduction", reduction or "iso_mean", ("iso_mean", "fft_ang"))
     field = _field_of(target, like)
     grid = find_grid(field, dim)
-    if isinstance(target, xr.Dataset):
-        parameters = replace(Parameters.from_attrs(target), statistics=tuple(statistics))
-    else:
-        kwargs = {"boundary": boundary, "frame": frame, "wavelet": wavelet or Morlet()}
-        parameters = _field_parameters(grid, J, L, statistics=tuple(statistics), **kwargs)
+    given = {"J": J, "L": L, "boundary": boundary, "frame": frame, "wavelet": wavelet}
+    parameters = _parameters(target, grid, tuple(statistics), given)
     if reduction == "fft_ang" and not 0 <= nharm <= parameters.L // 2:
         raise ValueError(
             f"nharm={nharm}: L={parameters.L} orientations give 0..{parameters.L // 2}"
@@ -215,6 +214,18 @@ def grid_and_task(
         tuple(terms),
     )
     return field, task, {name: x for name, x in extras.items() if x is not None}
+
+
+def _parameters(
+    target: xr.DataArray | xr.Dataset, grid: Any, names: tuple[str, ...], given: dict[str, Any]
+) -> Parameters:
+    """Those of the statistics, beside which others are errors; of a field those that are given."""
+    if isinstance(target, xr.Dataset):
+        target = as_statistics("synthesize", "target", target)
+        return replace(check_synthesis_target(target, grid, **given), statistics=names)
+    defaults = {"L": 4, "boundary": "valid", "frame": "meridian", "wavelet": Morlet()}
+    kwargs = {name: defaults.get(name) if v is None else v for name, v in given.items()}
+    return _field_parameters(grid, statistics=names, **kwargs)
 
 
 def _field_parameters(grid: Any, J: int | None, L: int, **kwargs: Any) -> Parameters:

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from .. import labels
+from .._states import complete_labels
 from ..parameters import STATISTICS
 from .alignment import (
     NOISE_DIM,
@@ -162,6 +163,8 @@ def mapped(
     noise_dim: Any = None,
 ) -> Any:
     """Map the synthesis over the leading dimensions."""
+    if isinstance(target, xr.Dataset):
+        target = complete_labels(target, task.parameters)
     frame, there = frames(target, field, task)
     from_statistics = isinstance(target, xr.Dataset)
     others = [d for d in field.dims if d not in frame.grid.dims]

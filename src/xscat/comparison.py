@@ -19,8 +19,10 @@ from ._layout import (
     require,
     statistics_of,
 )
+from .keywords import checked_keywords
 
 
+@checked_keywords
 def distance(
     ds: xr.Dataset,
     other: xr.Dataset,
@@ -86,6 +88,7 @@ def distance(
     return out.assign_coords({n: c for n, c in ds.coords.items() if set(c.dims) <= set(lead)})
 
 
+@checked_keywords
 def significant(ds: xr.Dataset, sigma: xr.Dataset | None = None, snr: float = 3.0) -> xr.Dataset:
     """Where the statistics exceed `snr` standard deviations, ``|x| > snr σ``.
 
@@ -130,6 +133,7 @@ def significant(ds: xr.Dataset, sigma: xr.Dataset | None = None, snr: float = 3.
     return rebuild(ds, out)
 
 
+@checked_keywords
 def select(
     ds: xr.Dataset,
     mask: xr.Dataset | None = None,

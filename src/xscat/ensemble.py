@@ -8,9 +8,11 @@ import numpy as np
 import xarray as xr
 
 from ._layout import check_same_grid, describe, rebuild, spread, statistics_of
+from .keywords import checked_keywords
 from .paths import to_vector
 
 
+@checked_keywords
 def concat_realizations(datasets: Iterable[xr.Dataset], dim: str = "realization") -> xr.Dataset:
     """Put the statistics of several fields behind one another along a dimension.
 
@@ -65,6 +67,7 @@ def concat_realizations(datasets: Iterable[xr.Dataset], dim: str = "realization"
     return out.assign_coords({dim: np.arange(out.sizes[dim])})
 
 
+@checked_keywords
 def std_over(ds: xr.Dataset, dim: str) -> xr.Dataset:
     """Standard deviation of every statistic over a dimension, as ``S1_std``, ``S2_std``, ...
 
@@ -102,6 +105,7 @@ def std_over(ds: xr.Dataset, dim: str) -> xr.Dataset:
     return rebuild(ds, out)
 
 
+@checked_keywords
 def covariance_of(
     ds: xr.Dataset, dim: str, statistics: Iterable[str] | None = None, dropna: bool = False
 ) -> xr.DataArray:

@@ -17,8 +17,10 @@ from ._layout import (
     take,
 )
 from .errors import check_choice
+from .keywords import checked_keywords
 
 
+@checked_keywords
 def normalize(ds: xr.Dataset, by: str = "S2", reference: xr.Dataset | None = None) -> xr.Dataset:
     """Divide the statistics by the power of the field, which leaves numbers of order one.
 
@@ -91,6 +93,7 @@ def normalize(ds: xr.Dataset, by: str = "S2", reference: xr.Dataset | None = Non
     return rebuild(ds, {**_variables(ds), **out}, normalized=by, normalized_with=source)
 
 
+@checked_keywords
 def denormalize(ds: xr.Dataset, reference: xr.Dataset | None = None) -> xr.Dataset:
     """Undo `normalize`: multiply by the same powers and give the units back.
 
@@ -139,6 +142,7 @@ def denormalize(ds: xr.Dataset, reference: xr.Dataset | None = None) -> xr.Datas
     return result
 
 
+@checked_keywords
 def log(ds: xr.Dataset) -> xr.Dataset:
     """Natural logarithm of S1 and S2; everything else stays.
 

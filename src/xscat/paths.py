@@ -8,10 +8,12 @@ import numpy as np
 import xarray as xr
 
 from ._layout import describe, in_triangle, is_cross, leading_dims, rebuild, statistics_of, take
+from .keywords import checked_keywords
 
 PARTS = np.array(["real", "imag"], dtype=object)
 
 
+@checked_keywords
 def to_paths(
     ds: xr.Dataset, statistics: Iterable[str] | None = None, dropna: bool = False
 ) -> xr.DataArray:
@@ -70,6 +72,7 @@ def to_paths(
     return out
 
 
+@checked_keywords
 def from_paths(paths: xr.DataArray) -> xr.Dataset:
     """The Dataset that `to_paths` was given.
 
@@ -120,6 +123,7 @@ def from_paths(paths: xr.DataArray) -> xr.Dataset:
     return result
 
 
+@checked_keywords
 def to_vector(
     ds: xr.Dataset, statistics: Iterable[str] | None = None, dropna: bool = False
 ) -> xr.DataArray:
@@ -158,6 +162,7 @@ def to_vector(
     return out.assign_coords(coords).assign_coords(part=("path", parts)).assign_attrs(paths.attrs)
 
 
+@checked_keywords
 def from_vector(vector: xr.DataArray) -> xr.Dataset:
     """The Dataset that `to_vector` was given.
 
@@ -200,6 +205,7 @@ def from_vector(vector: xr.DataArray) -> xr.Dataset:
     return from_paths(paths)
 
 
+@checked_keywords
 def as_real(ds: xr.Dataset) -> xr.Dataset:
     """Complex variables as real ones with a last dimension ``part`` ("real", "imag").
 
@@ -228,6 +234,7 @@ def as_real(ds: xr.Dataset) -> xr.Dataset:
     return rebuild(ds, out)
 
 
+@checked_keywords
 def from_real(ds: xr.Dataset) -> xr.Dataset:
     """Complex variables from those that `as_real` has split.
 

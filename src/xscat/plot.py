@@ -21,11 +21,13 @@ from ._layout import (
 )
 from ._panels import TITLES, Picture, prettify
 from .errors import check_choice
+from .keywords import checked_keywords
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@checked_keywords
 def plot(
     ds: xr.Dataset,
     other: xr.Dataset | Sequence[xr.Dataset] | None = None,
@@ -91,6 +93,7 @@ def plot(
     return Picture(columns, imaginary, title, residual=False).draw()
 
 
+@checked_keywords
 def plot_residuals(
     a: xr.Dataset,
     b: xr.Dataset,

@@ -26,10 +26,12 @@ from ._layout import (
     take,
 )
 from .errors import check_choice
+from .keywords import checked_keywords
 
 Operation = Callable[[xr.DataArray], xr.DataArray]
 
 
+@checked_keywords
 def iso_mean(ds: xr.Dataset, repeat: bool = False, conjugate: bool = True) -> xr.Dataset:
     """Average over the orientation of the field, at fixed relative orientations.
 
@@ -82,6 +84,7 @@ def iso_mean(ds: xr.Dataset, repeat: bool = False, conjugate: bool = True) -> xr
     return _over_orientations(ds, mean, error, "iso_mean", repeat, conjugate)
 
 
+@checked_keywords
 def iso_std(ds: xr.Dataset, repeat: bool = False, conjugate: bool = True) -> xr.Dataset:
     """Spread over the orientation of the field, at fixed relative orientations.
 
@@ -116,6 +119,7 @@ def iso_std(ds: xr.Dataset, repeat: bool = False, conjugate: bool = True) -> xr.
     return _over_orientations(ds[names], std, std, "iso_std", repeat, conjugate)
 
 
+@checked_keywords
 def fft_ang(
     ds: xr.Dataset,
     nharm: int = 1,
@@ -192,6 +196,7 @@ def fft_ang(
     return rebuild(ds, out, "fft_ang")
 
 
+@checked_keywords
 def fft_ang_sigma(
     ds: xr.Dataset,
     nharm: int = 1,
@@ -243,6 +248,7 @@ def fft_ang_sigma(
     return out.drop_vars(kinds).rename({std: name for name, std in plain.items()})
 
 
+@checked_keywords
 def amplitude(ds: xr.Dataset) -> xr.Dataset:
     """Strength of each angular harmonic, ``sqrt(|cos|² + |sin|²)``.
 
@@ -281,6 +287,7 @@ def amplitude(ds: xr.Dataset) -> xr.Dataset:
     return rebuild(ds, out, "amplitude")
 
 
+@checked_keywords
 def phase(ds: xr.Dataset, part: str = "real") -> xr.Dataset:
     """Orientation at which each angular harmonic peaks, in degrees.
 

@@ -20,10 +20,12 @@ from ._layout import (
     take,
 )
 from .errors import check_choice
+from .keywords import checked_keywords
 
 Operation = Callable[[xr.DataArray], xr.DataArray]
 
 
+@checked_keywords
 def mean_over_scales(ds: xr.Dataset, at: str = "ratio") -> xr.Dataset:
     """Average over the scales at fixed ratios: scale-invariant statistics.
 
@@ -69,6 +71,7 @@ def mean_over_scales(ds: xr.Dataset, at: str = "ratio") -> xr.Dataset:
     return _over_ratios(ds, mean, error, "mean over scales", "mean_over_scales")
 
 
+@checked_keywords
 def scale_ft(ds: xr.Dataset) -> xr.Dataset:
     """Cosine transform along the scales at fixed ratios.
 
@@ -113,6 +116,7 @@ def scale_ft(ds: xr.Dataset) -> xr.Dataset:
     return _over_ratios(ds, transform, error, "cosine transform over scales", "scale_ft")
 
 
+@checked_keywords
 def interp_scales(ds: xr.Dataset, J: int, side: str = "coarse") -> xr.Dataset:
     """Extend statistics to J scales by extrapolation, or cut them to J.
 

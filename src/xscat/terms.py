@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import xarray as xr
 
+from .keywords import checked_class
 from .parameters import STATISTICS
 
 __all__ = ["Cross", "Histogram", "Noise", "Pixels", "PowerSpectrum", "Statistics", "Term"]
@@ -37,6 +38,11 @@ class _Prepared:
 
     weight: float
 
+    def __post_init__(self) -> None:
+        from .synthesis.arguments import check_term
+
+        check_term(self)
+
     def prepare(self, context: Any) -> Loss:
         """The term as a function of fields (realization, cells) on one level."""
         raise TypeError(f"{type(self).__name__} must define prepare()")
@@ -45,6 +51,7 @@ class _Prepared:
         return self.prepare(context)(fields)
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class Statistics(_Prepared):
     """Mean of ``|Φ(u) - Φ(target)|² / σ²`` over the statistics of a target field.
@@ -76,6 +83,7 @@ class Statistics(_Prepared):
         return _weighted(self.weight, _loss(self, context, context.field(self.target)[0]))
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class Cross(_Prepared):
     """Cross statistics of a template with the field, to be those with a target.
@@ -154,6 +162,7 @@ def _loss(
     return StatisticsLoss(engine, here, constraint, wanted, error, reference, pairs)
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class Pixels(_Prepared):
     """Mean of (u - data)² / sigma² over cells: the values themselves, with an error.
@@ -197,6 +206,7 @@ class Pixels(_Prepared):
         return loss
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class Noise(_Prepared):
     """Statistics of the field with noise added: mean ``|<Φ(u + n)> - Φ(data)|² / σ²``.
@@ -235,6 +245,7 @@ class Noise(_Prepared):
         return mean_loss
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class PowerSpectrum(_Prepared):
     """Mean of (ln P(u) - ln P(target))² / sigma² over third-octave bins of wave numbers.
@@ -270,6 +281,7 @@ class PowerSpectrum(_Prepared):
         return loss
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class Histogram(_Prepared):
     """Mean of (q(u) - q(target))² / sigma² over all quantiles q of the values.

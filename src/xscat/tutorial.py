@@ -14,11 +14,14 @@ from types import ModuleType
 import numpy as np
 import xarray as xr
 
+from .keywords import checked_keywords
+
 __all__ = ["cache_dir", "open_dataset"]
 
 _SST_LEVEL = 6  # nside 64: cells of 0.92 degrees, the spacing of the ocean model's grid
 
 
+@checked_keywords
 def open_dataset(name: str) -> xr.Dataset:
     """Open one of the tutorial fields.
 

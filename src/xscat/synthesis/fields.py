@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -11,19 +12,23 @@ import xarray as xr
 
 from .. import labels
 from ..engine.wavelets import Morlet, Wavelet
-from ..errors import check_choice
+from ..errors import checked_device
 from ..grids import find_grid
+from ..keywords import checked_keywords
 from ..options import get_options
 from ..parameters import STATISTICS, Parameters
 from ..statistics import check_field, make_parameters
+from . import interrupt
+from .arguments import checked_arguments
 from .records import Constraint, Maps, Settings, Task
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 NOISE_DIM = "_noise"
-REASONS = ("tolerance", "max_iter", "stalled", "interrupted")
+REASONS = ("tolerance", "max_iter", "stalled", "interrupted", "not_finite")
 
 
+@checked_keywords
 def synthesize(
     target: xr.DataArray | xr.Dataset,
     J: int | None = None,
@@ -133,7 +138,8 @@ def synthesize(
     DataArray
         Dimensions, coordinates, name and attributes as the target. When it is not lazy, its
         attributes also say the seed and, from the coarsest level to the finest, the iterations, the
-        final loss and why the level ended: "tolerance", "max_iter", "stalled" or "interrupted".
+        final loss and why the level ended: "tolerance", "max_iter", "stalled", "interrupted" or
+        "not_finite" (the best fields before the loss was no number are kept).
     Dataset
         If asked for: ``loss`` (..., level, iteration), ``iterations`` and ``stopped`` (..., level);
         level counts how often the resolution was halved.
@@ -142,8 +148,15 @@ def synthesize(
     ------
     GridError
         If there is no usable grid.
-    ValueError
-        If an argument has no such value or the target does not vary.
+    TypeError, ValueError
+        If an argument has no such value, the target does not vary, or the loss is no finite number
+        where a level begins: the message names the term.
+
+    Notes
+    -----
+    Ctrl-C stops all maps and keeps what was found, also while dask's threads compute. Maps that
+    were not begun are NaN, or what was given where cells are frozen; realizations that were not
+    begun are their start or NaN. The second Ctrl-C raises KeyboardInterrupt.
 
     Examples
     --------
@@ -159,7 +172,18 @@ def synthesize(
     return mapped(target, field, extras, task, return_history)
 
 
+SEARCH = {n for n, p in signature(synthesize).parameters.items() if p.kind is p.KEYWORD_ONLY}
+"""Keywords of `synthesize`."""
+
+
 def grid_and_task(
+    target: xr.DataArray | xr.Dataset, J: int | None = None, L: int = 4, **given: Any
+) -> tuple[xr.DataArray, Task, dict[str, xr.DataArray]]:
+    """Field on the grid, task and further arrays, from the arguments of `synthesize`."""
+    return _grid_and_task(target, J, L, **checked_arguments(given))
+
+
+def _grid_and_task(
     target: xr.DataArray | xr.Dataset,
     J: int | None = None,
     L: int = 4,
@@ -185,19 +209,18 @@ def grid_and_task(
     device: str | None = None,
     **others: Any,
 ) -> tuple[xr.DataArray, Task, dict[str, xr.DataArray]]:
-    """Field on the grid, task and further arrays, from the arguments of `synthesize`."""
-    _check(realizations=realizations, steps=steps)
-    if upsample < 0:
-        raise ValueError(f"upsample={upsample!r} must not be negative")
-    check_choice("match", match, ("each", "mean"))
-    check_choice("reduction", reduction or "iso_mean", ("iso_mean", "fft_ang"))
     field = _field_of(target, like)
     grid = find_grid(field, dim)
     if isinstance(target, xr.Dataset):
         parameters = replace(Parameters.from_attrs(target), statistics=tuple(statistics))
+        if parameters.frame == "angles":
+            raise ValueError(
+                "the statistics count orientations from angles of their own (frame=), which a "
+                "synthesis cannot: compute them with frame='meridian' or 'stereographic'"
+            )
     else:
         kwargs = {"boundary": boundary, "frame": frame, "wavelet": wavelet or Morlet()}
-        parameters = _field_parameters(grid, J, L, statistics=tuple(statistics), **kwargs)
+        parameters = _field_parameters(grid, J, L, statistics=statistics, **kwargs)
     if reduction == "fft_ang" and not 0 <= nharm <= parameters.L // 2:
         raise ValueError(
             f"nharm={nharm}: L={parameters.L} orientations give 0..{parameters.L // 2}"
@@ -212,7 +235,7 @@ def grid_and_task(
         Constraint(names, reduction, nharm, imaginary, use_variance, match),
         _settings(_precision(field, dtype), device, **others),
         steps,
-        int(np.random.default_rng().integers(2**32)) if seed is None else int(seed),
+        int(np.random.default_rng().integers(2**32)) if seed is None else seed,
         realizations,
         gaussianize,
         tuple(terms),
@@ -239,15 +262,13 @@ def _settings(
     callback: Callable[[int, int, float], None] | None = None,
 ) -> Settings:
     """Arguments of the search, and options."""
-    _check(max_iter=max_iter)
-    check_choice("optimizer", optimizer, ("lbfgs", "scipy", "torch"))
     options = get_options()
     return Settings(
         max_iter,
         tol,
         optimizer,
         dtype,
-        device or options.device,
+        options.device if device is None else device,
         options.threads,
         options.memory,
         progress if options.progress or progress else False,
@@ -255,19 +276,12 @@ def _settings(
     )
 
 
-def _check(**counts: int) -> None:
-    for name, value in counts.items():
-        if not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name}={value!r} must be a positive integer")
-
-
 def _precision(field: xr.DataArray, dtype: str | None) -> str:
     """Single for float32 and float16, else double."""
-    dtype = dtype or get_options().dtype
+    dtype = get_options().dtype if dtype is None else dtype
     if dtype is None:
         single = field.dtype.kind == "f" and field.dtype.itemsize < 8
         return "float32" if single else "float64"
-    check_choice("dtype", dtype, ("float32", "float64"))
     return dtype
 
 
@@ -283,9 +297,9 @@ def _field_of(target: Any, like: xr.DataArray | None) -> xr.DataArray:
     if isinstance(target, xr.Dataset):
         if like is None:
             raise ValueError("from statistics alone there is no grid: pass like=, a field on it")
-        check_field(like)
+        check_field(like, "like")
         return like
-    check_field(target)
+    check_field(target, "target")
     if like is not None:
         raise ValueError("like= is for statistics; the grid is that of the target")
     return target
@@ -357,23 +371,25 @@ def mapped(
     new_sizes |= {"level": n_levels, "iteration": task.settings.max_iter + 1}
     changed = grid.shape != task.target_grid.shape
     new_sizes |= dict(zip(grid.dims, grid.shape, strict=True)) if changed else {}
-    result, loss, iterations, stopped = xr.apply_ufunc(
-        _block,
-        index,
-        field,
-        *extras.values(),
-        *arrays.values(),
-        kwargs={"task": task, "inputs": inputs, "dtype": dtype.str},
-        input_core_dims=[[], list(grid.dims), *extra_core, *core],
-        output_core_dims=[*out_core, ["level"], ["level"]],
-        exclude_dims=set(grid.dims) if changed else set(),
-        vectorize=True,
-        dask="parallelized",
-        output_dtypes=[dtype, np.float64, np.int64, np.int64],
-        dask_gufunc_kwargs={"output_sizes": new_sizes},
-        join="exact" if not isinstance(target, xr.Dataset) else "override",
-        keep_attrs=False,
-    )
+    interrupt.watch_dask()
+    with interrupt.scope():
+        result, loss, iterations, stopped = xr.apply_ufunc(
+            _block,
+            index,
+            field,
+            *extras.values(),
+            *arrays.values(),
+            kwargs={"task": task, "inputs": inputs, "dtype": dtype.str},
+            input_core_dims=[[], list(grid.dims), *extra_core, *core],
+            output_core_dims=[*out_core, ["level"], ["level"]],
+            exclude_dims=set(grid.dims) if changed else set(),
+            vectorize=True,
+            dask="parallelized",
+            output_dtypes=[dtype, np.float64, np.int64, np.int64],
+            dask_gufunc_kwargs={"output_sizes": new_sizes},
+            join="exact" if not isinstance(target, xr.Dataset) else "override",
+            keep_attrs=False,
+        )
     history = xr.Dataset({"loss": loss, "iterations": iterations, "stopped": stopped})
     history = history.assign_coords(level=np.arange(n_levels)[::-1])
     return _labelled(result, history, field, target, task, return_history)
@@ -381,17 +397,11 @@ def mapped(
 
 def _block(index: int, *arrays: Array, task: Task, inputs: _Inputs, dtype: str) -> tuple[Any, ...]:
     """One map: field, losses (level, iteration), iterations and numbers of reasons (level,)."""
-    import torch
-
-    from ..engine.threads import torch_threads
-    from .denoising import denoised
-    from .task import run
-
     given = dict(zip((*inputs.names, *inputs.statistics), arrays, strict=True))
     grid = task.grid
-    with torch_threads(task.settings.threads), torch.inference_mode(False), torch.enable_grad():
-        search = run if task.denoising is None else denoised
-        solution = search(_maps(given, inputs, task), task, int(index))
+    solution = interrupt.one_map(
+        lambda: _solved(_maps(given, inputs, task), task, int(index)), lambda: _nothing(task)
+    )
     values = grid.restore(solution.fields)
     same = grid.shape == task.target_grid.shape
     if same:
@@ -402,6 +412,27 @@ def _block(index: int, *arrays: Array, task: Task, inputs: _Inputs, dtype: str) 
     if task.realizations == 1:
         values = values[0]
     return values.astype(dtype), *_record(solution, task)
+
+
+def _solved(maps: Maps, task: Task, index: int) -> Any:
+    import torch
+
+    from ..engine.threads import torch_threads
+    from .denoising import denoised
+    from .task import run
+
+    checked_device(task.settings.device)  # a worker may lack what is there where the graph was made
+    with torch_threads(task.settings.threads), torch.inference_mode(False), torch.enable_grad():
+        return (run if task.denoising is None else denoised)(maps, task, index)
+
+
+def _nothing(task: Task) -> Any:
+    """What is found of a map that was not begun."""
+    from .optimize import Outcome
+    from .solve import Solution
+
+    fields = np.full((task.realizations, int(np.prod(task.grid.shape))), np.nan)
+    return Solution(fields, [Outcome(fields, [np.nan], np.nan, "interrupted")] * len(task.levels))
 
 
 def _record(solution: Any, task: Task) -> tuple[Array, Array, Array]:

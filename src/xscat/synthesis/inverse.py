@@ -9,24 +9,39 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..errors import check_choice
-from ..grids import find_grid
+from ..errors import check_choice, checked_device, checked_flag, checked_number, shown
+from ..keywords import checked_keywords
 from ..parameters import STATISTICS
 from ..statistics import check_field
 from ..terms import Statistics
-from .fields import NOISE_DIM, REASONS, grid_and_task, mapped
+from . import interrupt
+from .arguments import checked_array, checked_terms
+from .fields import NOISE_DIM, REASONS, SEARCH, grid_and_task, mapped
 from .harmonic import harmonic
 from .records import Denoising
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_NOT_FOR_DENOISING = {"like", "steps", "match", "use_variance", "gaussianize", "initial"} | {
+_ONLY_FOR_SYNTHESIS = {"like", "match", "use_variance", "gaussianize"} | {
+    "initial",
     "update",
     "reference",
     "upsample",
 }
+_NOT_FOR_DENOISING = _ONLY_FOR_SYNTHESIS | {"steps"}
+_NOT_FOR_SEPARATION = _ONLY_FOR_SYNTHESIS | {
+    "statistics",
+    "reduction",
+    "nharm",
+    "imaginary",
+    "mask",
+    "realizations",
+    "terms",
+    "return_history",
+}
 
 
+@checked_keywords(also=SEARCH - {"like"})
 def inpaint(
     da: xr.DataArray,
     target: xr.DataArray | xr.Dataset | None = None,
@@ -86,20 +101,9 @@ def inpaint(
     >>> bool(filled.notnull().all()), bool((filled == field)[:10].all())
     (True, True)
     """
-    check_field(da)
-    gaps = da.isnull() if update is None else da.isnull() & update
-    grid = find_grid(da, kwargs.get("dim"))
-    smooth = xr.apply_ufunc(
-        _harmonic,
-        da,
-        gaps,
-        kwargs={"grid": grid},
-        input_core_dims=[list(grid.dims)] * 2,
-        output_core_dims=[list(grid.dims)],
-        vectorize=True,
-        dask="parallelized",
-        output_dtypes=[np.float64],
-    )
+    check_field(da, "da")
+    if target is not None and not isinstance(target, xr.Dataset):
+        check_field(target, "target")
     source = target if isinstance(target, xr.Dataset) else da
     like: dict[str, Any] = {"like": da} if isinstance(target, xr.Dataset) else {}
     history = kwargs.pop("return_history", False)
@@ -107,19 +111,33 @@ def inpaint(
         kwargs = {"statistics": STATISTICS[1:], "tol": 1.0, "steps": 1} | kwargs
     field, task, extras = grid_and_task(source, J, L, **like, **kwargs)
     task = replace(task, filling=target is None)
+    gaps = da.isnull() if update is None else da.isnull() & checked_array("update", update)
+    dims = list(task.grid.dims)
+    smooth = xr.apply_ufunc(
+        _harmonic,
+        da,
+        gaps,
+        kwargs={"grid": task.grid, "periodic": task.levels[0].periodic},
+        input_core_dims=[dims] * 2,
+        output_core_dims=[dims],
+        vectorize=True,
+        dask="parallelized",
+        output_dtypes=[np.float64],
+    )
     extras = {"initial": smooth} | extras | {"update": gaps}
     if isinstance(target, xr.DataArray):
         extras["source"] = target
     return mapped(source, field, extras, task, history)
 
 
-def _harmonic(values: Array, gaps: Array, grid: Any) -> Array:
+def _harmonic(values: Array, gaps: Array, grid: Any, periodic: bool) -> Array:
     shape = values.shape
     cells = grid.arrange(np.asarray(values, float).reshape(-1, *shape))[0]
     update = grid.arrange(gaps.reshape(-1, *shape))[0]
-    return grid.restore(harmonic(cells, grid, update)[None])[0]
+    return grid.restore(harmonic(cells, grid, update, periodic=periodic)[None])[0]
 
 
+@checked_keywords(also=SEARCH)
 def denoise(
     da: xr.DataArray,
     noise: xr.DataArray | float,
@@ -207,25 +225,48 @@ def denoise(
     Delouis, Allys, Gauvrit & Boulanger 2022, *Non-Gaussian modelling and statistical denoising of
     Planck dust polarisation full-sky maps using scattering transforms*, A&A 668, A122.
     """
-    check_field(da)
-    wrong = _NOT_FOR_DENOISING & set(kwargs)
-    if wrong:
-        raise ValueError(f"{', '.join(sorted(wrong))}: not for denoise()")
-    if kwargs.get("realizations", 1) > 1 and not cross:
-        raise ValueError("without cross=True there is one result: realizations= would be the same")
+    check_field(da, "da")
+    _refuse("denoise", _NOT_FOR_DENOISING, kwargs)
+    checked_flag("cross", cross)
+    noise = _checked_noise(noise)
     history = kwargs.pop("return_history", False)
     field, task, extras = grid_and_task(da, J, L, dim=dim, seed=seed, steps=1, tol=tol, **kwargs)
+    if task.realizations > 1 and not cross:
+        raise ValueError("without cross=True there is one result: realizations= would be the same")
     extras["initial"] = da
     std = None
     if isinstance(noise, xr.DataArray):
         extras["noise"] = _realizations(noise, da, noise_dim)
+    elif noise_dim is None:
+        std = noise
     else:
-        std = float(noise)
+        raise ValueError(f"noise_dim={noise_dim!r}, but noise={noise} is a number")
     return mapped(da, field, extras, replace(task, denoising=Denoising(std, cross)), history)
+
+
+def _refuse(function: str, wrong: set[str], given: Mapping[str, Any]) -> None:
+    """Raise if there are arguments that have no meaning in a function."""
+    if found := sorted(wrong & set(given)):
+        raise ValueError(f"{', '.join(found)}: not for {function}()")
+
+
+def _checked_noise(noise: Any) -> float | xr.DataArray:
+    """Realizations, or the standard deviation of white noise."""
+    if isinstance(noise, xr.DataArray):
+        return checked_array("noise", noise)
+    try:
+        return checked_number("noise", noise)
+    except TypeError:
+        raise TypeError(
+            f"noise={shown(noise)} must be the standard deviation of white noise, or a DataArray "
+            "of realizations along a dimension that the field has not"
+        ) from None
 
 
 def _realizations(noise: xr.DataArray, da: xr.DataArray, dim: str | None) -> xr.DataArray:
     """The noise with its dimension of realizations under a known name."""
+    if dim is not None:
+        check_choice("noise_dim", dim, [str(d) for d in noise.dims if d not in da.dims])
     extra = [d for d in noise.dims if d not in da.dims] if dim is None else [dim]
     if len(extra) != 1:
         raise ValueError(
@@ -237,6 +278,7 @@ def _realizations(noise: xr.DataArray, da: xr.DataArray, dim: str | None) -> xr.
     return noise.rename({extra[0]: NOISE_DIM}).drop_vars(NOISE_DIM, errors="ignore")
 
 
+@checked_keywords(also=SEARCH)
 def separate(
     mixture: xr.DataArray,
     components: Mapping[str, Any],
@@ -311,32 +353,41 @@ def separate(
     dust emission from the cosmic infrared background in Herschel observations with wavelet phase
     harmonics*, A&A 681, A1.
     """
-    check_field(mixture)
+    check_field(mixture, "mixture")
+    if not isinstance(components, Mapping):
+        raise TypeError(
+            f"components={shown(components)} must map names to fields or terms, e.g. "
+            "{'dust': dust, 'noise': noise}"
+        )
+    _refuse("separate", _NOT_FOR_SEPARATION, kwargs)
     if len(components) < 2:
         raise ValueError(f"components={list(components)}: a mixture has at least two")
-    check_choice("cross", cross or "zero", ("zero", "targets"))
-    terms = {name: _terms(wanted) for name, wanted in components.items()}
+    if cross is not None:
+        check_choice("cross", cross, ("zero", "targets"))
+    if sigma is not None and not isinstance(sigma, xr.DataArray):
+        sigma = checked_number("sigma", sigma)
+    terms = {name: _terms(name, wanted) for name, wanted in components.items()}
     for name, wanted in terms.items():
         if cross == "targets" and not any(isinstance(t, Statistics) for t in wanted):
             raise ValueError(f"cross='targets', but component {name!r} has no field as a target")
-    _, task, extras = grid_and_task(mixture, J, L, **({"steps": 1, "tol": 1.0} | kwargs))
-    if extras:
-        raise ValueError(f"{', '.join(extras)}: not for separate(), use terms of the components")
+    _, task, _ = grid_and_task(mixture, J, L, **({"steps": 1, "tol": 1.0} | kwargs))
     dims = list(task.grid.dims)
     arrays = [mixture] if not isinstance(sigma, xr.DataArray) else [mixture, sigma]
-    fields, loss, iterations, stopped = xr.apply_ufunc(
-        _separated,
-        *arrays,
-        kwargs={"components": terms, "task": task, "sigma": sigma, "cross": cross},
-        input_core_dims=[dims] * len(arrays),
-        output_core_dims=[["component", *dims], ["level"], ["level"], ["level"]],
-        vectorize=True,
-        dask="parallelized",
-        output_dtypes=[np.float64, np.float64, np.int64, np.int64],
-        dask_gufunc_kwargs={
-            "output_sizes": {"component": len(terms), "level": len(task.levels)},
-        },
-    )
+    interrupt.watch_dask()
+    with interrupt.scope():
+        fields, loss, iterations, stopped = xr.apply_ufunc(
+            _separated,
+            *arrays,
+            kwargs={"components": terms, "task": task, "sigma": sigma, "cross": cross},
+            input_core_dims=[dims] * len(arrays),
+            output_core_dims=[["component", *dims], ["level"], ["level"], ["level"]],
+            vectorize=True,
+            dask="parallelized",
+            output_dtypes=[np.float64, np.float64, np.int64, np.int64],
+            dask_gufunc_kwargs={
+                "output_sizes": {"component": len(terms), "level": len(task.levels)},
+            },
+        )
     result = xr.Dataset(
         {
             name: fields.isel(component=i).transpose(*mixture.dims).astype(mixture.dtype)
@@ -354,11 +405,11 @@ def separate(
     return result
 
 
-def _terms(wanted: Any) -> list[Any]:
+def _terms(name: Any, wanted: Any) -> tuple[Any, ...]:
     """Terms of a component."""
     if isinstance(wanted, xr.DataArray):
-        return [Statistics(wanted)]
-    return list(wanted) if isinstance(wanted, list | tuple) else [wanted]
+        return (Statistics(wanted),)
+    return checked_terms(f"components[{name!r}]", wanted)
 
 
 def _separated(
@@ -369,10 +420,19 @@ def _separated(
 
     from ..engine.threads import torch_threads
     from .mixture import solve_mixture
+    from .optimize import Outcome
 
-    error = sigma_values[0] if sigma_values else sigma
-    with torch_threads(task.settings.threads), torch.inference_mode(False), torch.enable_grad():
-        fields, outcomes = solve_mixture(values, components, task, error, cross)
+    def search() -> Any:
+        checked_device(task.settings.device)
+        error = sigma_values[0] if sigma_values else sigma
+        with torch_threads(task.settings.threads), torch.inference_mode(False), torch.enable_grad():
+            return solve_mixture(values, components, task, error, cross)
+
+    def nothing() -> Any:
+        unknown = np.full((len(components), *values.shape), np.nan)
+        return unknown, [Outcome(unknown, [np.nan], np.nan, "interrupted")] * len(task.levels)
+
+    fields, outcomes = interrupt.one_map(search, nothing)
     return (
         fields,
         np.array([o.best for o in outcomes]),

@@ -78,17 +78,23 @@ class set_options:
         checked = {name: _checked(name, value) for name, value in options.items()}
         self._options = checked
         self._before = _default, _own.get()
-        _own.set({**_own.get(), **checked})
+        own = dict(_own.get())
         if threading.current_thread() is threading.main_thread():
             _default = replace(_default, **checked)
+            checked = {name: value for name, value in checked.items() if name in own}
+        _own.set(own | checked)
 
     def __enter__(self) -> None:
         global _default
+        default, own = self._before
         if threading.current_thread() is threading.main_thread():
-            _default = self._before[0]
+            _default = default
+        _own.set({**own, **self._options})
 
     def __exit__(self, *exception: object) -> None:
-        _own.set(self._before[1])
+        before = self._before[1]
+        others = {k: v for k, v in _own.get().items() if k not in self._options}
+        _own.set(others | {k: before[k] for k in self._options if k in before})
 
 
 def _checked(name: str, value: Any) -> Any:

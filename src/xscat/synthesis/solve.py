@@ -21,6 +21,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 COARSE_TOL = 0.1  # a level that is only a start for the next one need not be better
 TRIAL = 60  # iterations after which the coarsest level is begun anew if it is stuck, and
 STUCK = 0.3  # the rms of the residuals that tells it
+_FINAL = ("interrupted", "not_finite")  # reasons for which another attempt would be in vain
 
 
 @dataclass(frozen=True)
@@ -169,12 +170,12 @@ def _best_of(stage: Stage, group: slice, search: Searcher, max_iter: int) -> Out
         history += found.history[bool(history) :]
         attempts.append(found)
         best = min(attempts, key=lambda o: o.best)
-        if best.best < STUCK**2 or found.reason == "interrupted":
+        if best.best < STUCK**2 or found.reason in _FINAL or len(found.history) < 2:
             break
-    if found.reason == "interrupted":
+    if found.reason in _FINAL:
         best.reason = found.reason
     left = max_iter + 1 - len(history)
-    if found.reason not in ("tolerance", "interrupted") and left > 0:
+    if found.reason not in ("tolerance", *_FINAL) and left > 0:
         best = search(best.fields, left)
         history += best.history[1:]
     best.history = np.minimum.accumulate(history).tolist()

@@ -105,12 +105,12 @@ def cross(
     """
     if (b is None) == (dim is None):
         raise ValueError("cross needs either a second field b or dim=, a dimension to pair along")
-    check_field(a)
+    check_field(a, "a")
     one = a if dim is None else _first_of(a, dim)
     grid = framed(one, find_grid(one, grid_dim), frame)
     fields = [a]
     if b is not None:
-        check_field(b)
+        check_field(b, "b")
         fields.append(align_to(a, grid, b, "b"))
     plan, weights, regions = prepare(
         "cross" if dim is None else "pairs",

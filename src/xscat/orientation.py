@@ -70,9 +70,11 @@ def dominant_orientation(
     checked_count("j", j, least=0)
     if checked_count("L", L) < 3:
         raise ValueError(f"L={L!r}: at least 3 orientations are needed to find a direction")
-    parameters = make_parameters(
-        grid, j + 1, L, boundary=boundary, wavelet=wavelet or Morlet(), statistics=("S1",)
-    )
+    kwargs = {"boundary": boundary, "wavelet": wavelet or Morlet(), "statistics": ("S1",)}
+    try:
+        parameters = make_parameters(grid, j + 1, L, **kwargs)
+    except GridError as error:
+        raise GridError(f"j={j}: {error}") from None
     plan = make_plan([da], grid, parameters, labels.Layout("auto", ("S1",)), dtype, device)
     result = xr.apply_ufunc(
         _orientation_block,

@@ -201,7 +201,10 @@ class Bar:
             return
         try:
             from tqdm.auto import tqdm
-        except ImportError:
+        except ImportError as error:
+            if settings.progress:
+                message = "a progress bar needs tqdm: pip install 'xscat[tutorial]'"
+                raise ImportError(message) from error
             return
         disable = None if settings.progress is None else False
         self.bar = tqdm(total=n_levels * settings.max_iter, disable=disable, leave=False)

@@ -273,7 +273,7 @@ def test_arguments_that_mean_nothing_here(function, word):
 @pytest.mark.parametrize("name", ["synthesize", "inpaint", "denoise", "separate"])
 def test_frames_by_wrong_names(name):
     call, _ = FUNCTIONS[name]
-    with pytest.raises(ValueError, match="frame='meridain'.*Did you mean 'meridian'"):
+    with pytest.raises(ValueError, match=r"frame='meridain'.*Did you mean 'meridian'"):
         call(frame="meridain")
     with pytest.raises(ValueError, match="Did you mean 'meridian'"):
         sphere(3).scat.synthesize(1, frame="meridain")

@@ -26,6 +26,7 @@ from ._layout import (
     statistic_dims,
 )
 from .errors import check_choice
+from .keywords import checked_keywords
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,6 +40,7 @@ def operation(function: Callable[P, R]) -> Callable[P, R]:
     signature = inspect.signature(function)
     first = next(iter(signature.parameters))
 
+    @checked_keywords
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         try:

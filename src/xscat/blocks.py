@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .errors import checked_device
 from .grids import Grid
 from .labels import Layout
 from .parameters import Parameters
@@ -121,6 +122,7 @@ def batch_statistics(batch: Batch, plan: Plan) -> dict[str, Array]:
     from .engine.threads import torch_threads
 
     p, layout = plan.parameters, plan.layout
+    checked_device(plan.device)  # a worker may lack what is there where the graph was made
     with torch_threads(plan.threads), torch.inference_mode():
         engine = transforms(plan.grid.spec(p, plan.dtype, plan.device), plan.memory)
         # a copy: native byte order, writable, contiguous

@@ -10,6 +10,7 @@ import xarray as xr
 from .engine.wavelets import Morlet, Wavelet
 from .errors import GridError, check_choice
 from .grids import align_to, find_grid, mended
+from .keywords import checked_keywords
 from .parameters import STATISTICS
 from .statistics import (
     Scales,
@@ -21,6 +22,7 @@ from .statistics import (
 )
 
 
+@checked_keywords
 def cross(
     a: xr.DataArray,
     b: xr.DataArray | None = None,
@@ -104,13 +106,13 @@ def cross(
     """
     if (b is None) == (over is None):
         raise ValueError("cross needs either a second field b or over=, a dimension to pair along")
-    check_field(a)
+    check_field(a, "a")
     a = mended(a)
     one = a if over is None else _first_of(a, over)
     grid = framed(one, find_grid(one, dim), frame)
     fields = [a]
     if b is not None:
-        check_field(b)
+        check_field(b, "b")
         fields.append(align_to(a, grid, b, "b"))
     plan, weights, regions = prepare(
         "cross" if over is None else "pairs",

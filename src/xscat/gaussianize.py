@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from .keywords import checked_keywords
 from .statistics import check_field
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -67,6 +68,7 @@ class Gaussianization:
         return new[i] * (1 - t) + new[i + 1] * t
 
 
+@checked_keywords
 def gaussianize(da: xr.DataArray) -> tuple[xr.DataArray, Gaussianization]:
     """The field with its histogram made Gaussian, and the map that did it.
 

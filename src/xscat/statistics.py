@@ -14,15 +14,25 @@ from ._layout import ORIENTATIONS, RATIOS, RELATIVE_ORIENTATIONS, SCALES
 from .blocks import Plan, statistics_block
 from .components import spin_field
 from .engine.wavelets import Morlet, Wavelet
-from .errors import GridError, check_choice, checked_device, checked_dtype
+from .errors import (
+    GridError,
+    check_callable,
+    check_choice,
+    checked_count,
+    checked_device,
+    checked_dtype,
+    checked_flag,
+)
 from .grids import Grid, HealpixGrid, PlaneGrid, align_to, find_grid, mended
+from .keywords import checked_keywords
 from .normalization import normalize
 from .options import get_options
-from .parameters import STATISTICS, Parameters
+from .parameters import STATISTICS, Parameters, check_spin_number
 
 Scales = Callable[[int, int, int], bool]
 
 
+@checked_keywords
 def covariance(
     da: xr.DataArray | xr.Dataset,
     J: int | None = None,
@@ -170,6 +180,8 @@ def covariance(
     >>> stats.S3.dims
     ('j1', 'j2', 'l1', 'l2')
     """
+    check_spin_number(spin)
+    checked_flag("cross_modes", cross_modes)
     field, stacked = checked_field(da, spin, component, components, convention)
     one = field if stacked is None else field.isel({stacked: 0}, drop=True)
     grid = framed(one, find_grid(one, dim), frame)
@@ -262,7 +274,7 @@ def prepare(
     **parameters: Any,
 ) -> tuple[Plan, xr.DataArray | None, xr.DataArray | None]:
     """Check the arguments: the plan, the weights and the coordinate of their sets."""
-    if variance and parameters["average"] != "mean":
+    if checked_flag("variance", variance) and parameters["average"] != "mean":
         raise ValueError("variance=True needs average='mean'")
     p = selected(make_parameters(grid, J, L, **parameters), scales, max_delta_j)
     one = fields[0] if stacked is None else fields[0].isel({stacked: 0}, drop=True)
@@ -278,17 +290,28 @@ def prepare(
     return replace(plan, weighted=weights is not None), weights, regions
 
 
-def check_field(da: xr.DataArray) -> None:
+def check_field(da: Any, argument: str = "da") -> None:
     """Raise unless *da* is a DataArray of real numbers."""
+    if isinstance(da, xr.Dataset):
+        variable = next(iter(da.data_vars), "name")
+        raise TypeError(
+            f"{argument}: a DataArray is needed, got Dataset: select a variable, e.g. "
+            f"ds[{variable!r}]"
+        )
     if not isinstance(da, xr.DataArray):
-        raise TypeError(f"a DataArray is needed, got {type(da).__name__}")
+        raise TypeError(
+            f"{argument}: a DataArray is needed, got {type(da).__name__}: make one of values on a "
+            "grid, xr.DataArray(values, dims=...)"
+        )
     if da.dtype.kind == "c":
         raise TypeError(
-            f"the field is complex ({da.dtype}), statistics are of real fields: "
+            f"{argument}: the field is complex ({da.dtype}), statistics are of real fields: "
             "pass .real, .imag or abs(...)"
         )
     if da.dtype.kind not in "fiub":
-        raise TypeError(f"the field has dtype {da.dtype}: convert it, e.g. .astype('float64')")
+        raise TypeError(
+            f"{argument}: the field has dtype {da.dtype}: convert it, e.g. .astype('float64')"
+        )
 
 
 def frame_name(frame: str | xr.DataArray) -> str:
@@ -314,35 +337,32 @@ def framed(da: xr.DataArray, grid: Grid, frame: str | xr.DataArray) -> Grid:
 
 def make_parameters(grid: Grid, J: int | None, L: int, **kwargs: Any) -> Parameters:
     """Parameters for a grid, with the default J and checks of J and L."""
-    for name, value in (("J", J), ("L", L)):
-        if value is None and name == "J":
-            continue
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-            raise GridError(f"{name}={value!r} must be a positive integer")
-    if L > 32:
-        raise GridError(f"L={L} orientations are too many: the largest is 32")
-    parameters = Parameters(J=1, L=int(L) if grid.oriented else 1, **kwargs)
+    parameters = Parameters(J=1 if J is None else J, L=L, **kwargs)
+    if not grid.oriented:
+        parameters = replace(parameters, L=1)
     largest = grid.largest_J(parameters, layers=1)
     if largest < 1:
         raise GridError(
             f"dimension {', '.join(grid.dims)} (size {grid.shape}) is too small for any wavelet"
         )
     if J is None:
-        J = max(1, grid.largest_J(parameters, layers=2))
-    if largest < J:
+        return replace(parameters, J=max(1, grid.largest_J(parameters, layers=2)))
+    if largest < parameters.J:
         raise GridError(
             f"J={J} is too large for dimension {', '.join(grid.dims)} (size {grid.shape}): "
             f"the largest is {largest}"
         )
-    return replace(parameters, J=int(J))
+    return parameters
 
 
 def selected(p: Parameters, scales: Scales | None, max_delta_j: int | None) -> Parameters:
     """Parameters with the list of the scales wanted."""
     if scales is None and max_delta_j is None:
         return p
-    if max_delta_j is not None and max_delta_j < 0:
-        raise ValueError(f"max_delta_j={max_delta_j!r} must be >= 0")
+    if max_delta_j is not None:
+        checked_count("max_delta_j", max_delta_j, least=0)
+    if scales is not None:
+        check_callable("scales", scales, "j1", "j2", "j3")
 
     def wanted(j1: int, j2: int, j3: int) -> bool:
         near = max_delta_j is None or j3 - min(j1, j2) <= max_delta_j
@@ -402,11 +422,14 @@ def make_plan(
 ) -> Plan:
     """Resolve options and precision."""
     options = get_options()
-    dtype = dtype or options.dtype
+    dtype = options.dtype if dtype is None else dtype
     if dtype is None:
         single = all(f.dtype.kind == "f" and f.dtype.itemsize < 8 for f in fields)
         dtype = "float32" if single else "float64"
-    dtype, device = checked_dtype(dtype), checked_device(device or options.device)
+    dtype, device = (
+        checked_dtype(dtype),
+        checked_device(options.device if device is None else device),
+    )
     return Plan(grid, parameters, layout, dtype, device, options.threads, options.memory)
 
 

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import xarray as xr
 
+from .keywords import checked_class
 from .parameters import STATISTICS
 
 __all__ = ["Cross", "Histogram", "Noise", "Pixels", "PowerSpectrum", "Statistics", "Term"]
@@ -43,6 +44,11 @@ class Prepared:
     """Its fields: matched by label with that of the synthesis, an array of one map in `prepare`."""
     weight: float
 
+    def __post_init__(self) -> None:
+        from .synthesis.arguments import check_term
+
+        check_term(self)
+
     def prepare(self, context: Any) -> Loss:
         """The term as a function of fields (realization, cells) on one level."""
         raise TypeError(f"{type(self).__name__} must define prepare()")
@@ -51,6 +57,7 @@ class Prepared:
         return self.prepare(context)(fields)
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class Statistics(Prepared):
     """Mean of ``|Φ(u) - Φ(target)|² / σ²`` over the statistics of a target field.
@@ -84,6 +91,7 @@ class Statistics(Prepared):
         return _weighted(self.weight, _loss(self, context, context.field(self.target)[0]))
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class Cross(Prepared):
     """Cross statistics of a template with the field, to be those with a target.
@@ -164,6 +172,7 @@ def _loss(
     return StatisticsLoss(engine, here, constraint, wanted, error, reference, pairs)
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class Pixels(Prepared):
     """Mean of (u - data)² / sigma² over cells: the values themselves, with an error.
@@ -211,6 +220,7 @@ class Pixels(Prepared):
         return loss
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class Noise(Prepared):
     """Statistics of the field with noise added: mean ``|<Φ(u + n)> - Φ(data)|² / σ²``.
@@ -251,6 +261,7 @@ class Noise(Prepared):
         return mean_loss
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class PowerSpectrum(Prepared):
     """Mean of (ln P(u) - ln P(target))² / sigma² over third-octave bins of wave numbers.
@@ -288,6 +299,7 @@ class PowerSpectrum(Prepared):
         return loss
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class Histogram(Prepared):
     """Mean of (q(u) - q(target))² / sigma² over all quantiles q of the values.

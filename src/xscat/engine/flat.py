@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from scipy.fft import next_fast_len
 from .moments import border_loss, centered, gram
 from .resample import to_cells
 from .wavelets import (
+    Array,
     Wavelet,
     fourier_reach,
     orientations,
@@ -50,9 +51,16 @@ class FlatSpec:
     dtype: torch.dtype
     device: torch.device
 
+    blind_to_mean: ClassVar[bool] = True
+    """Whether no wavelet sees a constant."""
+
     def build(self) -> Flat:
         """The transforms themselves."""
         return Flat(self)
+
+    def part(self, valid: Array) -> tuple[FlatSpec, slice]:
+        """The transforms that do for the valid cells (cells,), and which cells they are of: all."""
+        return self, slice(None)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -55,9 +55,16 @@ class SphereSpec:
     dtype: torch.dtype
     device: torch.device
 
+    blind_to_mean: ClassVar[bool] = True
+    """Whether no wavelet sees a constant."""
+
     def build(self) -> Sphere:
         """The transforms themselves."""
         return Sphere(self)
+
+    def part(self, valid: Array) -> tuple[SphereSpec, Array | slice]:
+        """The transforms that do for the valid cells (cells,), and which cells they are of."""
+        return self, slice(None)
 
 
 @dataclass(frozen=True)

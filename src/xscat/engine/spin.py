@@ -91,6 +91,7 @@ class SpinSphereSpec(SphereSpec):
     """All that the transforms of a spin field on a set of HEALPix cells depend on."""
 
     spin: int
+    blind_to_mean = False  # components that are constant in the frames of the cells are a field
 
     @cached_property
     def fit(self) -> SpinFit:

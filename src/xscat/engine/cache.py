@@ -37,7 +37,9 @@ def transforms(spec: Any, memory: int) -> Any:
     with _lock:
         if key not in _kept:
             with torch.inference_mode(False):  # they may serve a gradient later
-                _kept[key] = spec.build()
+                whole = getattr(spec, "within", None)
+                made = spec.build() if whole is None else transforms(whole, memory).part(spec)
+                _kept[key] = made
         return _newest(_kept, key, memory)
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -37,6 +38,10 @@ Tensor = torch.Tensor
 # Blocks of cells whose scatter gives error bars have at least so many.
 CELLS_PER_BLOCK = 32
 
+# Up to this share of valid cells they have transforms of their own. On the whole sphere cells share
+# stencils, which makes its products faster.
+LARGEST_PART = 0.3
+
 
 @dataclass(frozen=True)
 class SphereSpec:
@@ -54,6 +59,8 @@ class SphereSpec:
     L: int
     dtype: torch.dtype
     device: torch.device
+    within: SphereSpec | None = field(default=None, kw_only=True)
+    """The transforms from which these, of a part of their cells, are taken."""
 
     blind_to_mean: ClassVar[bool] = True
     """Whether no wavelet sees a constant."""
@@ -64,7 +71,12 @@ class SphereSpec:
 
     def part(self, valid: Array) -> tuple[SphereSpec, Array | slice]:
         """The transforms that do for the valid cells (cells,), and which cells they are of."""
-        return self, slice(None)
+        if not 0 < valid.sum() <= LARGEST_PART * len(valid):
+            return self, slice(None)
+        rows = np.flatnonzero(valid)
+        cells = rows if self.cells is None else self.cells[rows]
+        frame = self.frame if isinstance(self.frame, str) else self.frame[rows]
+        return replace(self, cells=cells, frame=frame, within=self), rows
 
 
 @dataclass(frozen=True)
@@ -110,6 +122,10 @@ class State:
 class Level:
     """The cells of one scale and the operators that start from them."""
 
+    # operators to the cells themselves, and to the next level
+    here: ClassVar[tuple[str, ...]] = ("wavelets", "envelope")
+    down: ClassVar[tuple[str, ...]] = ("coarsener",)
+
     def __init__(self, spec: SphereSpec, level: int, cells: Array | None, frame: str | Array):
         self.spec, self.level, self.cells, self.frame = spec, level, cells, frame
         symmetric = cells is None and isinstance(frame, str) and frame == "meridian"
@@ -121,11 +137,25 @@ class Level:
         self.centers = all_cells[:, 0]
         """Nested numbers of the cells whose stencils are stored."""
         self.n_cells = all_cells.size
+        self.within: tuple[Array, int, bool] | None = None
+        """Of a part: positions among the cells of the whole, their number, if they are a sphere."""
         if symmetric:
             order = all_cells.ravel()
             self._place = np.empty_like(order)
             self._place[order] = np.arange(len(order))
             self._orders = [torch.as_tensor(x, device=spec.device) for x in (order, self._place)]
+
+    def part(self, spec: SphereSpec, cells: Array) -> Self:
+        """The level of a part of the cells, without operators."""
+        rows = cells if self.cells is None else np.searchsorted(self.cells, cells)
+        frame = self.frame if isinstance(self.frame, str) else self.frame[rows]
+        level = type(self)(spec, self.level, cells, frame)
+        level.within = rows, self.n_cells, self.cells is None
+        return level
+
+    def places(self, rows: Array) -> Array:
+        """Rows of a state that hold the cells at *rows*, in nested order."""
+        return rows if self.copies == 1 else self._place[rows]
 
     def arranged(self, x: Tensor) -> Tensor:
         """Maps (..., cells) in nested order → (..., cells) in that of the states."""
@@ -294,6 +324,22 @@ class Level:
         cells = None if self.cells is None else np.unique(self.cells // 4)
         return type(self)(self.spec, self.level - 1, cells, frame)
 
+    @property
+    def n_blocked(self) -> tuple[int, bool]:
+        """Number of cells that blocks share out, and whether they are a whole sphere."""
+        return (self.n_cells, self.cells is None) if self.within is None else self.within[1:]
+
+    def slots(self, n: int) -> Tensor:
+        """Of a part: its cells in each of n blocks of the whole, filled up with their number."""
+        assert self.within is not None
+        rows, n_whole, _ = self.within
+        block = rows // -(-n_whole // n)
+        first = np.searchsorted(block, np.unique(block))
+        counts = np.diff(np.append(first, len(block)))
+        slots = np.arange(counts.max())
+        slots = np.where(slots < counts[:, None], first[:, None] + slots, len(block))
+        return torch.as_tensor(slots, device=self.spec.device)
+
     def children_mean(self, x: Tensor) -> Tensor:
         """Means (R, coarser cells) of x (R, cells) over the four children; absent ones count 0."""
         columns = x.view(len(x), -1, self.copies).transpose(0, 1).flatten(1).double().cpu().numpy()
@@ -319,13 +365,40 @@ class Sphere:
             self.levels.append(self.levels[-1].coarser())
         self.n_cells = self.levels[0].n_cells
         self.radius = support_radius(spec.wavelet, spec.L)
-        self._operators = [level.wavelets for level in self.levels]
-        self._operators += [level.coarsener for level in self.levels[:-1]]
+        self._make()
+
+    def _make(self) -> None:
+        """Make the operators that all fields need."""
+        for level, after in zip(self.levels, [*self.levels[1:], None], strict=True):
+            for name in level.here if after is None else level.here + level.down:
+                if not name.endswith("envelope"):
+                    getattr(level, name)
 
     @property
     def nbytes(self) -> int:
         """Memory of the stencils."""
-        return sum(operator.nbytes for operator in self._operators)
+        made = (x for level in self.levels for x in vars(level).values())
+        return sum(x.nbytes for x in made if isinstance(x, Operator))
+
+    def part(self, spec: SphereSpec) -> Self:
+        """The transforms on some of the cells, taken from these.
+
+        Neighbors beyond the part weigh 0 in the stencils, as if they were missing.
+        """
+        part = copy(self)
+        part.spec, part.levels = spec, []
+        for j, level in enumerate(self.levels):
+            part.levels.append(level.part(spec, np.unique(spec.cells // 4**j)))
+        part.n_cells = part.levels[0].n_cells
+        for level, own in zip(self.levels, part.levels, strict=True):
+            here = level.places(own.within[0])
+            for name in level.here:
+                setattr(own, name, getattr(level, name).restricted(here, here))
+        for j, level in enumerate(self.levels[:-1]):
+            fine, coarse = (self.levels[i].places(part.levels[i].within[0]) for i in (j, j + 1))
+            for name in level.down:
+                setattr(part.levels[j], name, getattr(level, name).restricted(coarse, fine))
+        return part
 
     def start(self, fields: Tensor, coverage: SphereCoverage | None) -> State:
         """State of scale 0 of fields (batch, field, cells)."""
@@ -388,15 +461,20 @@ class Sphere:
 
     def blocks(self, x: Tensor, j: int) -> Tensor:
         """Values (..., P) by blocks of cells that follow each other (..., blocks, P), 0 beyond."""
-        x, n = self.levels[j].nested(x), self._n_blocks(j)
+        level, n = self.levels[j], self._n_blocks(j)
+        if level.within is not None:
+            slots = level.slots(n)
+            x = torch.nn.functional.pad(x, (0, 1))
+            return x.index_select(-1, slots.ravel()).unflatten(-1, slots.shape)
+        x = level.nested(x)
         padding = -x.shape[-1] % n
         x = torch.nn.functional.pad(x, (0, padding)) if padding else x
         return x.unflatten(-1, (n, -1))
 
     def _n_blocks(self, j: int) -> int:
         """Faces of the whole sphere or their quarters, or 12 to 48 stretches of a part of it."""
-        n_cells = self.levels[j].n_cells
-        if self.spec.cells is None:
+        n_cells, whole = self.levels[j].n_blocked
+        if whole:
             return 48 if n_cells >= 48 * CELLS_PER_BLOCK else 12
         return min(48, max(4, n_cells // CELLS_PER_BLOCK))
 
@@ -404,7 +482,7 @@ class Sphere:
         """Part of the variance of a mean that the scatter of blocks shows (see `Flat`)."""
         sigma2 = (self.radius / 3) ** 2
         sigma2 += SMOOTHING**2 * (1 - 4.0**-j) / 3
-        side = math.sqrt(self.levels[j].n_cells / self._n_blocks(j))
+        side = math.sqrt(self.levels[j].n_blocked[0] / self._n_blocks(j))
         return max(0.25, 1 - border_loss(3 * math.sqrt(sigma2)) / side) ** 2
 
     def to_field(self, x: Tensor, j: int) -> Tensor:
@@ -433,7 +511,7 @@ class Sphere:
 
             groups.append(erode(groups[0], level.field_envelope))
             first.append(groups[-1] * w)
-            columns.append(torch.stack([g.amax(0) for g in groups], 1))
+            columns.append(torch.stack([g[0] for g in groups], 1))
             inner = [groups[-1], *(erode(g, level.envelope) for g in groups[1:])]
             rows.append(torch.stack(inner, 1))
             weights_j.append(w)

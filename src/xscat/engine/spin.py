@@ -112,6 +112,8 @@ class SpinLevel(Level):
     """The cells of one scale and the operators that start from them."""
 
     spec: SpinSphereSpec
+    here = (*Level.here, "mode_wavelets", "field_envelope")
+    down = (*Level.down, "component_coarsener")
 
     @cached_property
     def mode_wavelets(self) -> Operator:
@@ -173,11 +175,6 @@ class SpinSphere(Sphere):
     levels: list[SpinLevel]  # type: ignore[assignment]
     level_type = SpinLevel
 
-    def __init__(self, spec: SpinSphereSpec):
-        super().__init__(spec)
-        self._operators += [level.mode_wavelets for level in self.levels]
-        self._operators += [level.component_coarsener for level in self.levels[:-1]]
-
     def _modes(self, state: State, j: int, l: slice) -> Tensor:
         """Coefficients of the modes: (l, real and imaginary, cells, batch, mode)."""
         wavelets, (start, stop, _) = self.levels[j].mode_wavelets, l.indices(self.spec.L)
@@ -229,5 +226,6 @@ class SpinSphere(Sphere):
         coarse = torch.stack([cos[..., 0] - sin[..., 1], cos[..., 1] + sin[..., 0]], -1)
         if coverage is not None:
             share = level.coarsener(valid)[0]
-            coarse = torch.where(share > 1e-6, coarse / share, 0)
+            known = (share > 1e-6) & (coverage.of_field(j + 1) > 0)
+            coarse = torch.where(known, coarse / share, 0)
         return State(coarse, super().coarsen(state, j, coverage).moduli)

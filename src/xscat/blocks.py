@@ -126,10 +126,10 @@ def batches(maps: Array, weights: Array | None, plan: Plan) -> Iterator[Batch]:
             yield Batch(index, maps[index], masks[key])
 
 
-def standard_fields(batch: Batch, plan: Plan, *, center: bool) -> Standardized:
+def standard_fields(fields: Array, weights: Array, plan: Plan, *, center: bool) -> Standardized:
     """The fields without offset and unit, as the engine takes them."""
     together = bool(plan.parameters.spin)
-    s = standardized(batch.fields, batch.weights, center=center, together=together)
+    s = standardized(fields, weights, center=center, together=together)
     return replace(s, fields=s.fields.astype(plan.dtype, copy=False))
 
 
@@ -145,13 +145,14 @@ def batch_statistics(batch: Batch, plan: Plan, empty: Empty) -> dict[str, Array]
     with torch_threads(plan.threads), torch.inference_mode():
         spec = plan.grid.spec(p, plan.dtype, plan.device)
         spec, rows = spec.part(batch.weights > 0)
-        scaled = standard_fields(batch, plan, center=spec.blind_to_mean)
+        fields, own = batch.fields[..., rows], batch.weights[rows]
+        scaled = standard_fields(fields, own, plan, center=spec.blind_to_mean)
         arrays: dict[str, Array] = {"S0": scaled.S0}
         spreads: dict[str, Array] = {}
         if set(p.statistics) - {"S0"}:
             engine = transforms(spec, plan.memory)
-            x = torch.as_tensor(scaled.fields[..., rows], device=plan.device)
-            weights = torch.as_tensor(np.array(batch.weights[rows]), device=plan.device)
+            x = torch.as_tensor(scaled.fields, device=plan.device)
+            weights = torch.as_tensor(np.array(own), device=plan.device)
             covered = coverage(engine, weights[None], p.min_coverage, plan.memory)
             empty.add(covered)
             m = moments(

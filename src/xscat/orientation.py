@@ -109,7 +109,7 @@ def _angles(batch: Batch, plan: Plan) -> Array:
         engine = transforms(plan.grid.spec(p, plan.dtype, plan.device), plan.memory)
         weights = torch.as_tensor(np.array(batch.weights)).to(plan.device)
         coverage = engine.coverage(weights[None], p.min_coverage)
-        fields = standard_fields(batch, plan, center=True).fields
+        fields = standard_fields(batch.fields, batch.weights, plan, center=True).fields
         state = engine.start(torch.as_tensor(fields, device=plan.device), coverage)
         for i in range(j):
             state = engine.coarsen(state, i, coverage)

@@ -224,6 +224,10 @@ class Flat:
         """Parseval's theorem is for the whole plane."""
         return None
 
+    def grams(self, state: Tensor, j: int, coverage: FlatCoverage) -> None:
+        """One orientation after the other takes less memory."""
+        return None
+
     def rows(self, state: Tensor, j: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Real and imaginary part (batch, C, P) of all columns filtered at scale j, on its grid."""
         for l in range(self.spec.L):

@@ -19,7 +19,7 @@ import torch
 from scipy import sparse
 
 from .cascade import Cascade
-from .moments import border_loss, centered
+from .moments import border_loss, centered, column_groups, ratio
 from .operators import Operator
 from .products import block_grams
 from .stencils import (
@@ -37,6 +37,9 @@ Tensor = torch.Tensor
 
 # Blocks of cells whose scatter gives error bars have at least so many.
 CELLS_PER_BLOCK = 32
+
+# Part of the weight of smoothing from which on its result counts.
+LEAST_SHARE = 1e-6
 
 # Up to this share of valid cells they have transforms of their own. On the whole sphere cells share
 # stencils, which makes its products faster.
@@ -93,14 +96,18 @@ class SphereCoverage:
     """(R, 1 + scales, cells)"""
     weights: list[Tensor]
     """(R, cells)"""
+    shares: list[Tensor]
+    """(coarser cells, 1 + scales): part of the weight of smoothing that is on valid cells."""
 
     def of_field(self, j: int) -> Tensor:
         """Validity of the field at scale j, as a mask of the fields of a state."""
         return self.columns[j][:, :1, None]
 
-    def of_moduli(self, j: int, n_scales: int, L: int) -> Tensor:
-        """Validity of the moduli of the first scales at scale j, as a mask of a state's moduli."""
-        return self.columns[j][:, None, None, 1 : 1 + n_scales].repeat_interleave(L, -1)
+    def by_column(self, groups: Tensor, n_columns: int, L: int) -> Tensor:
+        """Values of groups (cells, 1 + scales) for the columns of a state (cells, 1, 1, C)."""
+        n = (n_columns - 1) // L
+        moduli = groups[:, 1 : 1 + n].repeat_interleave(L, -1)
+        return torch.cat([groups[:, :1], moduli], -1)[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -424,16 +431,29 @@ class Sphere:
         if coverage is None:
             fields = coarsener(state.fields)[0]
             return State(fields, None if moduli is None else coarsener(moduli)[0])
+        x = self._coarse(state.columns, j, coverage)
+        return State(x[..., 0], None if moduli is None else x[..., 1:])
 
-        def coarse(x: Tensor, valid: Tensor, coarse_valid: Tensor) -> Tensor:
-            share = coarsener(valid)[0].clamp_min(1e-6)
-            return centered(coarsener(x * valid)[0] / share, coarse_valid > 0, 0)
+    def _coarse(self, columns: Tensor, j: int, coverage: SphereCoverage) -> Tensor:
+        """Columns of scale j + 1 from the valid cells of those of scale j."""
+        valid, share, coarse_valid = (
+            coverage.by_column(groups, columns.shape[-1], self.spec.L)
+            for groups in (coverage.columns[j], coverage.shares[j], coverage.columns[j + 1])
+        )
+        x = self.levels[j].coarsener(columns * valid)[0] / share
+        return centered(x, coarse_valid > 0, 0)
 
-        fields = coarse(state.fields, *(coverage.of_field(i) for i in (j, j + 1)))
-        if moduli is not None:
-            n, L = moduli.shape[-1] // self.spec.L, self.spec.L
-            moduli = coarse(moduli, *(coverage.of_moduli(i, n, L) for i in (j, j + 1)))
-        return State(fields, moduli)
+    def grams(self, state: State, j: int, coverage: SphereCoverage) -> Tensor | None:
+        """Means of the products of all filtered columns over the valid cells (batch, l, C, C)."""
+        level, columns = self.levels[j], state.columns
+        y = level.wavelets(columns)
+        group = column_groups(columns.shape[-1], 1, self.spec.L)
+        factor = coverage.rows[j][0][group].T * coverage.weights[j][0][:, None].sqrt()
+        y = (y * factor[:, None, None]).flatten(3).unflatten(0, (2, -1))
+        A, B = y.permute(0, 3, 1, 2, 4).unbind()
+        cross = B.mT @ A
+        total = torch.complex(A.mT @ A + B.mT @ B, cross - cross.mT)
+        return ratio(total, (factor.T @ factor).repeat(2 * (columns.shape[2],)))
 
     def gram(self, state: State, j: int) -> None:
         """All scales together are faster."""
@@ -502,7 +522,7 @@ class Sphere:
         if self.spec.cells is None and bool((w == w[0, 0]).all()) and w[0, 0] > 0:
             return None
         enough = min_coverage - 1e-9
-        columns, first, rows, weights_j = [], [], [], []
+        columns, first, rows, weights_j, shares = [], [], [], [], []
         groups = [(w > 0).double()]
         for level in self.levels:
 
@@ -516,10 +536,13 @@ class Sphere:
             rows.append(torch.stack(inner, 1))
             weights_j.append(w)
             if level is not self.levels[-1]:
+                share = level.coarsener(columns[-1].to(self.spec.dtype))[0]
+                shares.append(share.clamp_min(LEAST_SHARE))
                 groups = [(level.children_mean(g) >= enough).double() for g in groups]
                 w = level.children_mean(w)
 
         def cast(tensors: list[Tensor]) -> list[Tensor]:
             return [t.to(self.spec.dtype) for t in tensors]
 
-        return SphereCoverage(weights_j[0], cast(columns), cast(first), cast(rows), cast(weights_j))
+        lists = (cast(x) for x in (columns, first, rows, weights_j, shares))
+        return SphereCoverage(weights_j[0], *lists)

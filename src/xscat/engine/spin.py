@@ -20,7 +20,7 @@ from scipy import sparse
 
 from .flat import Flat, FlatCoverage, FlatSpec
 from .operators import Operator
-from .sphere import Level, Sphere, SphereCoverage, SphereSpec, State
+from .sphere import LEAST_SHARE, Level, Sphere, SphereCoverage, SphereSpec, State
 from .spin_stencils import SpinFit, transport_angles
 from .stencils import SMOOTHING_RADIUS, smoothing_stencils
 from .wavelets import Array
@@ -216,16 +216,17 @@ class SpinSphere(Sphere):
             )
             yield real, imag
 
+    def grams(self, state: State, j: int, coverage: SphereCoverage) -> None:
+        """The first columns are filtered otherwise than the others."""
+        return None
+
     def coarsen(self, state: State, j: int, coverage: SphereCoverage | None) -> State:
         """State of scale j + 1: valid cells smoothed, then averaged by four."""
-        components, level = state.fields, self.levels[j]
-        if coverage is not None:
-            valid = coverage.of_field(j)
-            components = components * valid
-        cos, sin = level.component_coarsener(components)
+        x = state.fields if coverage is None else state.fields * coverage.of_field(j)
+        cos, sin = self.levels[j].component_coarsener(x)
         coarse = torch.stack([cos[..., 0] - sin[..., 1], cos[..., 1] + sin[..., 0]], -1)
         if coverage is not None:
-            share = level.coarsener(valid)[0]
-            known = (share > 1e-6) & (coverage.of_field(j + 1) > 0)
+            share = coverage.shares[j][:, :1, None]
+            known = (share > LEAST_SHARE) & (coverage.of_field(j + 1) > 0)
             coarse = torch.where(known, coarse / share, 0)
         return State(coarse, super().coarsen(state, j, coverage).moduli)

@@ -97,6 +97,7 @@ def test_stacks_of_masks_and_masks_of_time(kind):
     maps = xr.concat([loud(da, region, n, 1e9) for n in labels], "time")
     mask = xr.concat([da.copy(data=rng.random(da.shape) < q) for q in (0.995, 0.99)], "time")
     options = {"J": 1, "L": 2, "min_coverage": 0.9} | options
+    options |= {"dim": "x"} if kind == "line" else {}
     stats = maps.scat.covariance(mask=mask, region=stack, **options)
     assert stats.S3.dims[:2] == ("time", "basin")
     for t in range(2):

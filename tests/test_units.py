@@ -71,9 +71,7 @@ def test_units_at_the_limit_of_double_precision(a):
 @pytest.mark.parametrize("a", [1e-200, 1e200])
 def test_what_double_precision_does_not_hold_is_told(a):
     da, options = KINDS["periodic"]
-    with pytest.warns(
-        UserWarning, match="S[234] of fields .* leaves double precision: .* field / 1e"
-    ):
+    with pytest.warns(UserWarning, match="S[234] of .* leaves double precision: .* field / 1e"):
         (a * da).scat.covariance(2, 2, **options)
 
 

@@ -332,6 +332,12 @@ class Level:
         return type(self)(self.spec, self.level - 1, cells, frame)
 
     @property
+    def rows(self) -> Array:
+        """Of a part: positions of its cells among those of the whole."""
+        assert self.within is not None
+        return self.within[0]
+
+    @property
     def n_blocked(self) -> tuple[int, bool]:
         """Number of cells that blocks share out, and whether they are a whole sphere."""
         return (self.n_cells, self.cells is None) if self.within is None else self.within[1:]
@@ -398,11 +404,11 @@ class Sphere:
             part.levels.append(level.part(spec, np.unique(spec.cells // 4**j)))
         part.n_cells = part.levels[0].n_cells
         for level, own in zip(self.levels, part.levels, strict=True):
-            here = level.places(own.within[0])
+            here = level.places(own.rows)
             for name in level.here:
                 setattr(own, name, getattr(level, name).restricted(here, here))
         for j, level in enumerate(self.levels[:-1]):
-            fine, coarse = (self.levels[i].places(part.levels[i].within[0]) for i in (j, j + 1))
+            fine, coarse = (self.levels[i].places(part.levels[i].rows) for i in (j, j + 1))
             for name in level.down:
                 setattr(part.levels[j], name, getattr(level, name).restricted(coarse, fine))
         return part

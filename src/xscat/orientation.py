@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from . import labels
-from .blocks import Array, Plan, batches
+from .blocks import Array, Batch, Plan, batches, standard_fields
 from .engine.wavelets import Morlet, Wavelet, orientations
 from .errors import GridError, checked_count, checked_device
 from .grids import HealpixGrid, find_grid, mended
@@ -100,11 +100,11 @@ def _orientation_block(values: Array, plan: Plan) -> Array:
     maps = plan.grid.arrange(values.reshape(-1, *plan.grid.shape))[:, None]
     result = np.empty((len(maps), maps.shape[-1]), plan.dtype)
     for batch in batches(maps, None, plan):
-        result[batch.index] = _angles(batch.fields, batch.weights, plan)
+        result[batch.index] = _angles(batch, plan)
     return plan.grid.restore(result).reshape(*lead, *plan.grid.shape)
 
 
-def _angles(fields: Array, weights: Array, plan: Plan) -> Array:
+def _angles(batch: Batch, plan: Plan) -> Array:
     import torch
 
     from .engine.cache import transforms
@@ -115,10 +115,9 @@ def _angles(fields: Array, weights: Array, plan: Plan) -> Array:
     checked_device(plan.device)
     with torch_threads(plan.threads), torch.inference_mode():
         engine = transforms(plan.grid.spec(p, plan.dtype, plan.device), plan.memory)
-        coverage = engine.coverage(
-            torch.as_tensor(np.array(weights)).to(plan.device), p.min_coverage
-        )
-        fields = np.array(fields, dtype=plan.dtype, order="C")
+        weights = torch.as_tensor(np.array(batch.weights)).to(plan.device)
+        coverage = engine.coverage(weights[None], p.min_coverage)
+        fields = standard_fields(batch.fields, batch.weights, plan, center=True).fields
         engine = engine.within(coverage)
         state = engine.start(torch.as_tensor(fields, device=plan.device), coverage)
         for i in range(j):

@@ -144,7 +144,8 @@ def covariance(
     cross_modes : bool, default False
         For spin fields: all pairs of modes, along ``mode_a`` and ``mode_b``.
     dtype : {"float32", "float64"}, optional
-        Precision of the computation. Default: single for float32 and float16, else double.
+        Precision of the computation. Default: single for float32 and float16, else double. Mean
+        and scale of the field are taken in double before, and results are always double.
     device : str, optional
         Torch device. Default: ``set_options(device=...)``.
 
@@ -456,7 +457,6 @@ def compute(
         inputs.append(weights)
         input_dims.append([d for d in (layout.regions,) if d is not None] + cells)
     check_dimensions(inputs, input_dims, out)
-    complex_dtype = np.result_type(plan.dtype, "complex64")
     results = xr.apply_ufunc(
         statistics_block,
         *inputs,
@@ -465,9 +465,7 @@ def compute(
         output_core_dims=[list(dims) for dims in out.values()],
         exclude_dims={d for dims in input_dims for d in dims},
         dask="parallelized",
-        output_dtypes=[
-            complex_dtype if layout.is_complex(n) else np.dtype(plan.dtype) for n in out
-        ],
+        output_dtypes=[np.dtype(complex if layout.is_complex(n) else float) for n in out],
         dask_gufunc_kwargs={"output_sizes": {d: sizes[d] for d in used}},
         keep_attrs=False,
     )

@@ -9,7 +9,7 @@ import xarray as xr
 
 from .engine.wavelets import Morlet, Wavelet
 from .errors import GridError, check_choice
-from .grids import align_to, find_grid
+from .grids import align_to, find_grid, mended
 from .parameters import STATISTICS
 from .statistics import (
     Scales,
@@ -105,6 +105,7 @@ def cross(
     if (b is None) == (over is None):
         raise ValueError("cross needs either a second field b or over=, a dimension to pair along")
     check_field(a)
+    a = mended(a)
     one = a if over is None else _first_of(a, over)
     grid = framed(one, find_grid(one, dim), frame)
     fields = [a]

@@ -11,7 +11,7 @@ from . import labels
 from .blocks import Array, Plan, batches
 from .engine.wavelets import Morlet, Wavelet, orientations
 from .errors import GridError
-from .grids import HealpixGrid, find_grid
+from .grids import HealpixGrid, find_grid, mended
 from .statistics import check_field, make_parameters, make_plan
 
 
@@ -62,6 +62,7 @@ def dominant_orientation(
     45.0
     """
     check_field(da)
+    da = mended(da)
     grid = find_grid(da, dim)
     if not grid.oriented:
         raise GridError("a line has no orientations: use HEALPix cells or a plane")
@@ -82,6 +83,7 @@ def dominant_orientation(
         keep_attrs=False,
     ).transpose(*da.dims)
     name = "dominant orientation" if da.name is None else f"dominant orientation of {da.name}"
+    labels.keep_attributes(result, [da])
     result.attrs = {"long_name": name, "units": "degrees", "scale": j}
     return result.rename("orientation")
 
@@ -111,6 +113,7 @@ def _angles(fields: Array, weights: Array, plan: Plan) -> Array:
             torch.as_tensor(np.array(weights)).to(plan.device), p.min_coverage
         )
         fields = np.array(fields, dtype=plan.dtype, order="C")
+        engine = engine.within(coverage)
         state = engine.start(torch.as_tensor(fields, device=plan.device), coverage)
         for i in range(j):
             state = engine.coarsen(state, i, coverage)

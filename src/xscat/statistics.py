@@ -15,7 +15,7 @@ from .blocks import Plan, statistics_block
 from .components import spin_field
 from .engine.wavelets import Morlet, Wavelet
 from .errors import GridError, check_choice, checked_device, checked_dtype
-from .grids import Grid, HealpixGrid, PlaneGrid, align_to, find_grid
+from .grids import Grid, HealpixGrid, PlaneGrid, align_to, find_grid, mended
 from .normalization import normalize
 from .options import get_options
 from .parameters import STATISTICS, Parameters
@@ -235,13 +235,13 @@ def checked_field(
             check_field(fields)
         field, dim = spin_field(fields, spin, component, components, convention)
         check_field(field)
-        return field, dim
+        return mended(field), dim
     if isinstance(fields, xr.Dataset):
         raise TypeError("a Dataset needs spin=1 or 2; else select a variable, e.g. ds['sst']")
     if components is not None:
         raise ValueError(f"components={components!r} is for spin=1 or 2")
     check_field(fields)
-    return fields, None
+    return mended(fields), None
 
 
 def prepare(
@@ -426,7 +426,9 @@ def compute(
     if regions is not None:
         sizes[str(regions.dims[0])] = regions.size
     core = [d for d in (layout.stacked,) if d is not None] + cells
-    inputs, input_dims = list(fields), [core] * len(fields)
+    used = {d for dims in out.values() for d in dims}
+    inputs: list[xr.DataArray] = [without_coords(f, own_names(out)) for f in fields]
+    input_dims = [core] * len(fields)
     if weights is not None:
         inputs.append(weights)
         input_dims.append([d for d in (layout.regions,) if d is not None] + cells)
@@ -443,22 +445,32 @@ def compute(
         output_dtypes=[
             complex_dtype if layout.is_complex(n) else np.dtype(plan.dtype) for n in out
         ],
-        dask_gufunc_kwargs={"output_sizes": {d: sizes[d] for dims in out.values() for d in dims}},
+        dask_gufunc_kwargs={"output_sizes": {d: sizes[d] for d in used}},
         keep_attrs=False,
     )
     results = results if isinstance(results, tuple) else (results,)
     variables = dict(zip(out, results, strict=True))
     used = {d for dims in out.values() for d in dims}
     ds = labels.labelled(variables, fields, plan.parameters, plan.grid, used)
+    labels.keep_attributes(ds, inputs)
     if layout.spin and layout.stacked in fields[0].coords:
         ds = ds.assign_coords({layout.stacked: fields[0][layout.stacked].variable})
     ds.attrs |= layout.attrs()
     return ds if regions is None else ds.assign_coords({str(regions.dims[0]): regions})
 
 
-def _outside(x: xr.DataArray, core: list[str]) -> list[str]:
-    """The coordinates that a result keeps: those that do not go along core dimensions."""
-    return [str(n) for n, c in x.coords.items() if not set(c.dims) & set(core)]
+def own_names(out: dict[str, tuple[str, ...]]) -> set[str]:
+    """Names of variables, dimensions and coordinates that belong to statistics, of any kind."""
+    numbered = {*SCALES, *ORIENTATIONS, *RELATIVE_ORIENTATIONS, *RATIOS}
+    beside = {f"{a}_{d}" for d in numbered for a in ("wavelength", "angle", "ratio")}
+    return (
+        numbered | beside | {*out, *labels.LONG_NAMES} | {d for dims in out.values() for d in dims}
+    )
+
+
+def without_coords(field: xr.DataArray, names: set[str]) -> xr.DataArray:
+    """The field without the coordinates that have a name of the statistics' own."""
+    return field.drop_vars([c for c in field.coords if c in names and c not in field.dims])
 
 
 def check_dimensions(
@@ -466,17 +478,13 @@ def check_dimensions(
 ) -> None:
     """Raise where the results would have a name of the inputs beside one of the same name."""
     others = {d for x, dims in zip(inputs, core, strict=True) for d in x.dims if d not in dims}
-    numbered = {*SCALES, *ORIENTATIONS, *RELATIVE_ORIENTATIONS, *RATIOS}
-    own = numbered | {d for dims in out.values() for d in dims} | {*out, *labels.LONG_NAMES}
-    own |= {f"{a}_{d}" for d in numbered for a in ("wavelength", "angle", "ratio")}
-    kept = [c for x, dims in zip(inputs, core, strict=True) for c in _outside(x, dims)]
-    for name in [n for n in (*others, *kept) if n in own and n not in core[0]]:
+    for name in sorted(map(str, others & own_names(out))):
         raise GridError(
-            f"the statistics have a coordinate or dimension {name!r} of their own: rename that of "
-            f"the field, e.g. .rename({name}={name + '_'!r}), or drop it, .drop_vars({name!r})"
+            f"the statistics have a name {name!r} of their own: rename the dimension of the field, "
+            f"e.g. .rename({name}={name + '_'!r})"
         )
-    for dims in out.values():
-        for dim in dims:
+    for name, dims in out.items():
+        for dim in (name, *dims):
             if dim in others or dims.count(dim) > 1:
                 raise GridError(
                     f"the statistics have a dimension {dim!r} of their own: rename that of the "

@@ -128,7 +128,9 @@ def require(ds: xr.Dataset, name: str, who: str) -> xr.DataArray:
         have = ", ".join(map(str, ds.data_vars)) or "none"
         close = difflib.get_close_matches(name, map(str, ds.data_vars), n=1, cutoff=0.5)
         if base_name(name) not in (*STATISTICS, *AUXILIARY) and close:
-            raise ValueError(f"there is no statistic {name!r}. Did you mean {close[0]!r}?")
+            raise ValueError(
+                f"{who} needs {name}, but the Dataset has {have}. Did you mean {close[0]!r}?"
+            )
         raise ValueError(
             f"{who} needs {name}, but the Dataset has {have}: "
             f"compute with statistics=(..., {base_name(name)!r})"

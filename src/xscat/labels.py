@@ -192,9 +192,12 @@ def labelled(
     fields: list[xr.DataArray],
     parameters: Parameters,
     grid: Grid,
+    used: set[str],
 ) -> xr.Dataset:
-    """Dataset of statistics with coordinates and attributes."""
-    used = {str(d) for v in variables.values() for d in v.dims}
+    """Dataset of statistics with coordinates and attributes; `used` are the dimensions they number.
+
+    Others, of the fields, may have the names of dimensions of other statistics.
+    """
     ds = xr.Dataset(variables)
     ds = ds.assign_coords(coordinates(used & set(sizes(parameters)), parameters, grid))
     names = [str(f.name) for f in fields if f.name is not None]

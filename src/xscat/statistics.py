@@ -471,7 +471,8 @@ def compute(
     )
     results = results if isinstance(results, tuple) else (results,)
     variables = dict(zip(out, results, strict=True))
-    ds = labels.labelled(variables, fields, plan.parameters, plan.grid)
+    used = {d for dims in out.values() for d in dims}
+    ds = labels.labelled(variables, fields, plan.parameters, plan.grid, used)
     labels.keep_attributes(ds, inputs)
     if layout.spin and layout.stacked in fields[0].coords:
         ds = ds.assign_coords({layout.stacked: fields[0][layout.stacked].variable})

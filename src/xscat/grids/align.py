@@ -43,7 +43,7 @@ def align_to(da: xr.DataArray, grid: Grid, other: xr.DataArray, argument: str) -
         if n > 1:
             raise GridError(
                 f"dimension {dim!r} of {argument} is split into {n} chunks: "
-                f"use .chunk({{{dim!r}: -1}})"
+                f"use `{argument}.chunk({{{dim!r}: -1}})`"
             )
     return other
 

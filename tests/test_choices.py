@@ -312,9 +312,9 @@ def triples(J):
 CHOICES = {
     "max_delta_j 0": ({"max_delta_j": 0}, lambda a, b, c: c == a),
     "max_delta_j 1": ({"max_delta_j": 1}, lambda a, b, c: c - a <= 1 and c - b <= 1),
-    "select": ({"select": lambda a, b, c: a == b}, lambda a, b, c: a == b),
+    "scales": ({"scales": lambda a, b, c: a == b}, lambda a, b, c: a == b),
     "both": (
-        {"select": lambda a, b, c: b < c, "max_delta_j": 1},
+        {"scales": lambda a, b, c: b < c, "max_delta_j": 1},
         lambda a, b, c: b < c and c - a <= 1,
     ),
     "nothing left out": ({"max_delta_j": 9}, lambda a, b, c: True),
@@ -351,8 +351,8 @@ def test_selected_scales_of_two_fields():
 
 def test_a_selection_of_nothing_is_an_error():
     da = GRIDS["plane"]()
-    with pytest.raises(ValueError, match="select leaves no scales"):
-        da.scat.covariance(2, select=lambda a, b, c: False)
+    with pytest.raises(ValueError, match="scales= leaves none"):
+        da.scat.covariance(2, scales=lambda a, b, c: False)
     with pytest.raises(ValueError, match="max_delta_j=-1 must be >= 0"):
         da.scat.covariance(2, max_delta_j=-1)
 
@@ -364,7 +364,7 @@ ASKED = {
     "defaults": {},
     "wavelet": {"wavelet": xscat.Morlet(0.9, 2.0, 0.7, 3)},
     "scales": {"max_delta_j": 1},
-    "predicate": {"select": lambda a, b, c: a == b},
+    "predicate": {"scales": lambda a, b, c: a == b},
     "exponent": {"exponent": 1.5},
     "median": {"average": "median", "statistics": ("S1", "S3")},
     "border": {"boundary": "periodic", "min_coverage": 0.7},
@@ -384,7 +384,7 @@ def test_parameters_come_back_from_the_attributes(name, tmp_path):
     p = xscat.Parameters.from_attrs(read)
     assert p == xscat.Parameters.from_attrs(stats.attrs)
     assert (options["J"], 3) == (p.J, p.L)
-    for key in set(options) - {"max_delta_j", "select"}:
+    for key in set(options) - {"max_delta_j", "scales"}:
         assert getattr(p, key) == options[key]
     # what was asked for gives the same once more
     again = da.scat.covariance(
@@ -397,7 +397,7 @@ def test_parameters_come_back_from_the_attributes(name, tmp_path):
         min_coverage=p.min_coverage,
         exponent=p.exponent,
         average=p.average,
-        select=None if p.selected is None else lambda *js: js in p.selected,
+        scales=None if p.selected is None else lambda *js: js in p.selected,
     )
     xr.testing.assert_identical(again, stats)
 
@@ -423,21 +423,22 @@ def test_lazy_with_every_choice():
     xr.testing.assert_allclose(lazy.compute(scheduler="synchronous"), eager, rtol=1e-12)
 
 
-# --- a reference field
+# --- a reference
 
 
 @every_grid
 def test_reference_is_normalization_by_its_statistics(kind):
     da, ref = GRIDS[kind]().assign_attrs(units="K"), GRIDS[kind](1).assign_attrs(units="K")
     options = {"J": 2, "boundary": "periodic"}
-    stats = da.scat.covariance(reference=ref, **options)
-    expected = normalize(da.scat.covariance(**options), reference=ref.scat.covariance(**options))
+    reference = ref.scat.covariance(**options)
+    stats = da.scat.covariance(reference=reference, **options)
+    expected = normalize(da.scat.covariance(**options), reference=reference)
     assert_identical_statistics(stats, expected)
     assert all(stats[n].attrs["units"] == "1" for n in S1234)
-    itself = da.scat.covariance(reference=da, **options)
+    itself = da.scat.covariance(reference=da.scat.covariance(**options), **options)
     np.testing.assert_allclose(itself.S2, 1)
     np.testing.assert_allclose(itself.S3, normalize(da.scat.covariance(**options)).S3)
-    own = da.scat.covariance(**options).S2 / ref.scat.covariance(**options).S2
+    own = da.scat.covariance(**options).S2 / reference.S2
     np.testing.assert_allclose(stats.S2, own)
 
 
@@ -454,20 +455,22 @@ def test_reference_of_each_time_under_a_mask():
     refs = xr.concat([sphere(4, seed=s) for s in (2, 3)], "time").assign_coords(time=[1, 2])
     valid = xr.DataArray(np.arange(maps.sizes["cells"]) != 99, dims="cells")
     options = {"J": 2, "mask": valid, "variance": True}
-    stats = maps.scat.covariance(reference=refs.isel(time=[1, 0]), **options)
-    expected = normalize(maps.scat.covariance(**options), reference=refs.scat.covariance(**options))
+    reference = refs.scat.covariance(**options)
+    stats = maps.scat.covariance(reference=reference, **options)
+    expected = normalize(maps.scat.covariance(**options), reference=reference)
     assert_identical_statistics(stats, expected)
-    one = maps.scat.covariance(reference=refs.sel(time=1, drop=True), **options)
+    of_first = reference.sel(time=1, drop=True)
+    one = maps.scat.covariance(reference=of_first, **options)
     np.testing.assert_allclose(one.S2.sel(time=1), stats.S2.sel(time=1))
     assert not np.allclose(one.S2.sel(time=2), stats.S2.sel(time=2))
     with dask.config.set(scheduler=raising):
-        lazy = maps.chunk(time=1).scat.covariance(reference=refs.chunk(time=2), **options)
+        lazy = maps.chunk(time=1).scat.covariance(reference=reference.chunk(time=2), **options)
     xr.testing.assert_allclose(lazy.compute(scheduler="synchronous"), expected, rtol=1e-9)
 
 
 def test_what_is_no_reference_is_an_error():
     da = GRIDS["sphere"]()
-    with pytest.raises(xscat.GridError, match="reference is at HEALPix level 3"):
-        da.scat.covariance(1, reference=sphere(3))
-    with pytest.raises(TypeError, match="reference must be a DataArray, got Dataset"):
-        da.scat.covariance(1, reference=da.scat.covariance(1))
+    with pytest.raises(TypeError, match=r"reference=other.scat.covariance\(...\)"):
+        da.scat.covariance(1, reference=da)
+    with pytest.raises(ValueError, match="level"):
+        da.scat.covariance(1, reference=sphere(3).scat.covariance(1))

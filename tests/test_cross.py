@@ -233,14 +233,14 @@ def test_what_is_no_field_is_an_error():
     with pytest.raises(ValueError, match=r"either a second field b or dim="):
         a.scat.cross(J=1)
     with pytest.raises(ValueError, match=r"either a second field b or dim="):
-        a.scat.cross(b, dim="y", J=1)
+        a.scat.cross(b, over="y", J=1)
 
 
 @every_grid
 def test_fields_without_time_are_broadcast(kind):
     maps, b = stack(kind, 0, 1, 2), GRIDS[kind](9)
     dim = None if kind in ("sphere", "part") else list(b.dims)
-    options = {"J": 1, "L": 2, "grid_dim": dim}
+    options = {"J": 1, "L": 2, "dim": dim}
     loop = xr.concat([m.scat.cross(b, J=1, L=2) for m in maps], "time")
     assert_same_cross(maps.scat.cross(b, **options), loop)
     loop = xr.concat([b.scat.cross(m, J=1, L=2) for m in maps], "time")
@@ -292,7 +292,7 @@ def test_cells_missing_in_one_are_missing_in_both(kind):
 def test_pairs_are_the_statistics_of_two_fields(kind, boundary):
     maps = stack(kind, 0, 1, 2, dim="frequency", labels=[100, 143, 217])
     options = {"J": 2, "L": 2, "boundary": boundary, "variance": True}
-    pairs = maps.scat.cross(dim="frequency", **options)
+    pairs = maps.scat.cross(over="frequency", **options)
     assert pairs.S0.dims == ("frequency", "moment")
     assert pairs.S1.dims[0] == "frequency"
     for name in ("S2", "S3", "S4", "S2_std", "S3_std", "S4_std"):
@@ -316,8 +316,8 @@ def test_pairs_of_every_time():
     maps = xr.concat(
         [stack("sphere", *s, dim="frequency", labels=[1, 2]) for s in ((0, 1), (2, 3))], "time"
     )
-    pairs = maps.scat.cross(dim="frequency", J=1)
-    loop = xr.concat([m.scat.cross(dim="frequency", J=1) for m in maps], "time")
+    pairs = maps.scat.cross(over="frequency", J=1)
+    loop = xr.concat([m.scat.cross(over="frequency", J=1) for m in maps], "time")
     for name in pairs:
         assert set(pairs[name].dims) == set(loop[name].dims)
         np.testing.assert_allclose(pairs[name].transpose(*loop[name].dims), loop[name], atol=1e-13)
@@ -333,14 +333,14 @@ def test_pairs_compute_the_wavelets_of_each_field_once(monkeypatch):
 
     monkeypatch.setattr(Flat, "first", counting)
     maps = stack("plane", *range(6), dim="frequency")
-    maps.scat.cross(dim="frequency", J=2)
+    maps.scat.cross(over="frequency", J=2)
     assert filtered == [6, 6]
 
 
 def test_correlation_coefficients_of_pairs():
     a, b = pair("sphere")
     maps = xr.concat([a, b, 2 * a], "frequency").assign_coords(frequency=[1, 2, 3])
-    pairs = maps.scat.cross(dim="frequency", J=2)
+    pairs = maps.scat.cross(over="frequency", J=2)
     r = normalize(pairs).S2
     np.testing.assert_allclose(r.sel(frequency_a=1, frequency_b=3), 1, rtol=1e-9)
     ones = [r.sel(frequency_a=i, frequency_b=i) for i in (1, 2, 3)]
@@ -353,7 +353,7 @@ def test_correlation_coefficients_of_pairs():
 def test_pairs_along_what_is_no_dimension():
     maps = stack("sphere", 0, 1, dim="frequency")
     with pytest.raises(ValueError, match=r"dim='frequencies' is not one of .* mean 'frequency'"):
-        maps.scat.cross(dim="frequencies", J=1)
+        maps.scat.cross(over="frequencies", J=1)
 
 
 # --- lazy
@@ -363,7 +363,7 @@ def test_pairs_along_what_is_no_dimension():
 def test_nothing_is_computed_while_the_graph_is_built(kind):
     a, b = stack(kind, 0, 1, 2), stack(kind, 3, 4, 5, labels=[0, 1, 2])
     dim = list(a.dims[1:]) if kind == "plane" else None
-    options = {"J": 2, "grid_dim": dim, "variance": True}
+    options = {"J": 2, "dim": dim, "variance": True}
     valid = xr.DataArray(np.random.default_rng(0).random(a.shape) > 0.005, a.coords, a.dims)
     eager = a.scat.cross(b, mask=valid, **options)
     one, two, mask = a.chunk(time=1), b.isel(time=[1, 2, 0]).chunk(time=2), valid.chunk(time=1)
@@ -385,11 +385,11 @@ def test_lazy_pairs():
     maps = xr.concat(
         [stack("sphere", *s, dim="frequency", labels=[1, 2]) for s in ((0, 1), (2, 3))], "time"
     )
-    eager = maps.scat.cross(dim="frequency", J=2)
+    eager = maps.scat.cross(over="frequency", J=2)
     with dask.config.set(scheduler=raising):
-        lazy = maps.chunk(time=1).scat.cross(dim="frequency", J=2)
+        lazy = maps.chunk(time=1).scat.cross(over="frequency", J=2)
         with pytest.raises(xscat.GridError, match=r"2 chunks.*\.chunk\(\{'frequency': -1\}\)"):
-            maps.chunk(frequency=1).scat.cross(dim="frequency", J=2)
+            maps.chunk(frequency=1).scat.cross(over="frequency", J=2)
         with pytest.raises(xscat.GridError, match=r"'cells' of b.*\.chunk\(\{'cells': -1\}\)"):
             maps.scat.cross(maps.chunk(cells=1000), J=2)
     assert lazy.S4.chunksizes["time"] == (1, 1)
@@ -420,7 +420,7 @@ def test_units_are_those_of_the_products():
     ]  # fmt: skip
     bare = a.scat.cross(b.drop_attrs(), J=1)
     assert not any("units" in v.attrs for v in bare.values())
-    pairs = stack("plane", 0, 1, dim="f").assign_attrs(units="K").scat.cross(dim="f", J=1)
+    pairs = stack("plane", 0, 1, dim="f").assign_attrs(units="K").scat.cross(over="f", J=1)
     assert [pairs[k].attrs["units"] for k in ("S1", "S2", "S3", "S4")] == ["K", *["K^2"] * 3]
     assert pairs.S2.attrs["units"] == "K^2"
     assert "standard_name" not in str(stats.to_dict(data=False))
@@ -470,7 +470,7 @@ def test_stored_and_read(kind, tmp_path):
         stats = a.scat.cross(b, **options)
     else:
         maps = xr.concat([a, b], "f").assign_coords(f=[100.0, 143.0])
-        stats = maps.scat.cross(dim="f", **options)
+        stats = maps.scat.cross(over="f", **options)
     assert all(isinstance(v, str | int | float) for v in stats.attrs.values())
     stats.to_zarr(tmp_path / "stats.zarr", consolidated=False)
     read = xr.open_zarr(tmp_path / "stats.zarr", consolidated=False)

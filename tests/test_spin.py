@@ -145,11 +145,11 @@ def test_gradient_flow_has_no_curl_on_a_plane():
 
 def test_errors(pure_e):
     ds = pure_e[0]
-    with pytest.raises(ValueError, match=r"two components.*ds\[\['u', 'v'\]\]"):
+    with pytest.raises(ValueError, match=r"two components.*ds\[\['Q', 'U'\]\]"):
         ds.assign(V=ds.Q).scat.covariance(spin=2)
     with pytest.raises(TypeError, match="spin=1 or 2"):
         ds.scat.covariance()
-    with pytest.raises(ValueError, match="reference is for spin=0"):
+    with pytest.raises(TypeError, match="reference must be a Dataset"):
         ds.scat.covariance(spin=2, reference=ds.Q)
     with pytest.raises(ValueError, match="spin=3"):
         ds.scat.covariance(spin=3)

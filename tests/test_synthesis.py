@@ -198,7 +198,7 @@ def test_reference_and_gaussianize():
     mixed = da + other
     kwargs = {"J": 2, "boundary": "periodic", "seed": 1, "max_iter": 100, "steps": 2}
     alone = da.scat.synthesize(**kwargs)
-    new = da.scat.synthesize(reference=mixed, **kwargs)
+    new = da.scat.synthesize(cross_with=mixed, **kwargs)
 
     def together(x):
         return np.corrcoef(x.values.ravel(), mixed.values.ravel())[0, 1]

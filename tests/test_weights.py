@@ -343,7 +343,7 @@ def test_regions_of_every_time_and_of_two_fields():
     cross = maps[0].scat.cross(maps[1], J=1, region=labels)
     assert cross.S1.dims == ("region", "field", "j1", "l1")
     np.testing.assert_allclose(cross.S2_auto.isel(field=1), stats.S2.isel(time=1), rtol=1e-9)
-    pairs = maps.rename(time="f").scat.cross(dim="f", J=1, region=labels)
+    pairs = maps.rename(time="f").scat.cross(over="f", J=1, region=labels)
     np.testing.assert_allclose(pairs.S2.isel(f_a=0, f_b=1), cross.S2, rtol=1e-9)
     assert pairs.S2.dims == ("region", "f_a", "f_b", "j1", "l1")
 
@@ -383,7 +383,7 @@ def test_masks_made_of_the_field_itself():
     expected = maps.scat.covariance(1, mask=bare, region=bare.astype(int))
     stats = maps.scat.covariance(1, mask=mask, region=mask.astype(int))
     xr.testing.assert_identical(stats, expected)
-    pairs = maps.scat.cross(dim="time", J=1, mask=mask, region=mask.astype(int))
+    pairs = maps.scat.cross(over="time", J=1, mask=mask, region=mask.astype(int))
     np.testing.assert_array_equal(pairs.time, [3, 5])
     np.testing.assert_allclose(pairs.S1.isel(time=1), stats.S1.isel(time=1), rtol=1e-12)
 
@@ -392,9 +392,9 @@ def test_dimensions_of_one_name_are_an_error():
     maps = xr.concat([FIELDS["plane"](s) for s in (0, 1)], "time")
     stack = maps > 1
     with pytest.raises(xscat.GridError, match="mask or region varies along 'time'"):
-        maps.scat.cross(dim="time", J=1, mask=stack)
+        maps.scat.cross(over="time", J=1, mask=stack)
     with pytest.raises(xscat.GridError, match="mask or region varies along 'time'"):
-        maps.scat.cross(dim="time", J=1, region=stack)
+        maps.scat.cross(over="time", J=1, region=stack)
     for name in ("j1", "moment"):
         own = rf"a dimension '{name}' of their own: .*\.rename\({name}='{name}_'\)"
         with pytest.raises(xscat.GridError, match=own):
@@ -402,9 +402,9 @@ def test_dimensions_of_one_name_are_an_error():
         with pytest.raises(xscat.GridError, match=own):
             maps.rename(time=name).scat.covariance(1)
         with pytest.raises(xscat.GridError, match=own):
-            maps.rename(time=name).scat.cross(dim=name, J=1)
+            maps.rename(time=name).scat.cross(over=name, J=1)
     with pytest.raises(xscat.GridError, match="a dimension 'field' of their own"):
-        maps[0].scat.cross(maps.rename(time="field"), J=1, grid_dim=("y", "x"))
+        maps[0].scat.cross(maps.rename(time="field"), J=1, dim=("y", "x"))
 
 
 # --- how much of a wavelet has to be valid

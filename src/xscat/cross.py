@@ -12,7 +12,7 @@ from .errors import GridError, check_choice
 from .grids import align_to, find_grid
 from .parameters import STATISTICS
 from .statistics import (
-    Select,
+    Scales,
     check_field,
     compute,
     frame_name,
@@ -27,8 +27,8 @@ def cross(
     J: int | None = None,
     L: int = 4,
     *,
-    dim: Hashable | None = None,
-    grid_dim: Hashable | Sequence[Hashable] | None = None,
+    over: Hashable | None = None,
+    dim: Hashable | Sequence[Hashable] | None = None,
     statistics: Sequence[str] = STATISTICS,
     mask: xr.DataArray | None = None,
     region: xr.DataArray | None = None,
@@ -38,7 +38,7 @@ def cross(
     wavelet: Wavelet | None = None,
     exponent: float = 1.0,
     average: str = "mean",
-    select: Select | None = None,
+    scales: Scales | None = None,
     max_delta_j: int | None = None,
     variance: bool = False,
     dtype: str | None = None,
@@ -59,17 +59,17 @@ def cross(
     Parameters
     ----------
     a : DataArray
-        First field, or all fields if *dim* is given.
+        First field, or all fields if *over* is given.
     b : DataArray, optional
         Second field: on the same cells in any order, with the coordinates of *a* along the
         dimensions that both have. Dimensions that only one has are broadcast.
-    dim : str, optional
+    over : str, optional
         Dimension of *a* whose elements are paired, instead of *b*. It must be in one chunk.
-    grid_dim : str or (str, str), optional
-        Dimensions of the cells of a line or plane, if not found by themselves.
+    dim : str or (str, str), optional
+        Dimension of a line, or dimensions (y, x) of a plane, if not found by themselves.
     J, L, statistics, mask, region, min_coverage, boundary, frame, wavelet
         As in `covariance`.
-    exponent, average, select, max_delta_j, variance, dtype, device
+    exponent, average, scales, max_delta_j, variance, dtype, device
         As in `covariance`.
 
     Returns
@@ -77,13 +77,14 @@ def cross(
     Dataset
         With *b*: ``S0`` and ``S1`` of both (dimension ``field``), complex ``S2``, ``S2_auto`` (the
         power of each field), ``S3``, ``S3P``, and ``S4`` for all j1, j2 <= j3; `normalize` makes
-        them correlation coefficients. With *dim* = "frequency", say: ``S0`` and ``S1`` (frequency),
-        ``S2``, ``S3`` and ``S4`` (frequency_a, frequency_b); S3P is S3 with a and b swapped.
+        them correlation coefficients. With *over* = "frequency", say: ``S0`` and ``S1``
+        (frequency), ``S2``, ``S3`` and ``S4`` (frequency_a, frequency_b); S3P is S3 with a and b
+        swapped.
 
     Raises
     ------
     GridError
-        If the fields are not on the same cells, or *dim* is chunked.
+        If the fields are not on the same cells, or *over* is chunked.
     TypeError, ValueError
         As `covariance`.
 
@@ -101,25 +102,25 @@ def cross(
     >>> round(float(r.S2[0, 0].real), 6)
     1.0
     """
-    if (b is None) == (dim is None):
-        raise ValueError("cross needs either a second field b or dim=, a dimension to pair along")
+    if (b is None) == (over is None):
+        raise ValueError("cross needs either a second field b or over=, a dimension to pair along")
     check_field(a)
-    one = a if dim is None else _first_of(a, dim)
-    grid = framed(one, find_grid(one, grid_dim), frame)
+    one = a if over is None else _first_of(a, over)
+    grid = framed(one, find_grid(one, dim), frame)
     fields = [a]
     if b is not None:
         check_field(b)
         fields.append(align_to(a, grid, b, "b"))
     plan, weights, regions = prepare(
-        "cross" if dim is None else "pairs",
+        "cross" if over is None else "pairs",
         fields,
         grid,
         J,
         L,
-        stacked=None if dim is None else str(dim),
+        stacked=None if over is None else str(over),
         mask=mask,
         region=region,
-        select=select,
+        scales=scales,
         max_delta_j=max_delta_j,
         variance=variance,
         dtype=dtype,
@@ -133,19 +134,19 @@ def cross(
         average=average,
     )
     ds = compute(fields, weights, regions, plan)
-    return ds if dim is None else ds.assign_coords(_pair_coords(a, str(dim), ds))
+    return ds if over is None else ds.assign_coords(_pair_coords(a, str(over), ds))
 
 
-def _first_of(a: xr.DataArray, dim: Hashable) -> xr.DataArray:
+def _first_of(a: xr.DataArray, over: Hashable) -> xr.DataArray:
     """One of the fields along a dimension, which must be in one chunk."""
-    check_choice("dim", dim, map(str, a.dims))
-    n = len(a.chunksizes.get(dim, (1,)))
+    check_choice("over", over, map(str, a.dims))
+    n = len(a.chunksizes.get(over, (1,)))
     if n > 1:
         raise GridError(
-            f"dimension {dim!r} is split into {n} chunks, but all its elements are paired: "
-            f"use .chunk({{{dim!r}: -1}})"
+            f"dimension {over!r} is split into {n} chunks, but all its elements are paired: "
+            f"use .chunk({{{over!r}: -1}})"
         )
-    return a.isel({dim: 0}, drop=True)
+    return a.isel({over: 0}, drop=True)
 
 
 def _pair_coords(a: xr.DataArray, dim: str, ds: xr.Dataset) -> dict[str, Any]:

@@ -11,14 +11,14 @@ from ._layout import check_same_grid, describe, rebuild, spread, statistics_of
 from .paths import to_vector
 
 
-def concat_realizations(datasets: Iterable[xr.Dataset], dim: str = "realization") -> xr.Dataset:
+def concat_realizations(datasets: Iterable[xr.Dataset], over: str = "realization") -> xr.Dataset:
     """Put the statistics of several fields behind one another along a dimension.
 
     Parameters
     ----------
     datasets : iterable of Dataset
         statistics on the same grid with the same J and L, with or without the dimension.
-    dim : str
+    over : str
         the dimension, numbered from 0 in the result.
 
     Returns
@@ -38,7 +38,7 @@ def concat_realizations(datasets: Iterable[xr.Dataset], dim: str = "realization"
     >>> concat_realizations([one, one]).S1.dims
     ('realization', 'j1')
     """
-    datasets = [ds if dim in ds.dims else ds.expand_dims(dim) for ds in datasets]
+    datasets = [ds if over in ds.dims else ds.expand_dims(over) for ds in datasets]
     if not datasets:
         raise ValueError("concat_realizations needs at least one Dataset")
     first = datasets[0]
@@ -52,20 +52,20 @@ def concat_realizations(datasets: Iterable[xr.Dataset], dim: str = "realization"
         scales = [d for d in first.dims if str(d)[0] == "j"]
         if any(ds.sizes.get(d) != first.sizes[d] for d in scales):
             raise ValueError(f"Dataset {number} has another J: cut with interp_scales(J)")
-    bare = [ds.drop_vars(dim, errors="ignore") for ds in datasets]
+    bare = [ds.drop_vars(over, errors="ignore") for ds in datasets]
     out = xr.concat(
         bare,
-        dim,
+        over,
         data_vars="all",
         coords="minimal",
         compat="override",
         join="exact",
         combine_attrs="drop_conflicts",
     )
-    return out.assign_coords({dim: np.arange(out.sizes[dim])})
+    return out.assign_coords({over: np.arange(out.sizes[over])})
 
 
-def std_over(ds: xr.Dataset, dim: str) -> xr.Dataset:
+def std_over(ds: xr.Dataset, over: str) -> xr.Dataset:
     """Standard deviation of every statistic over a dimension, as ``S1_std``, ``S2_std``, ...
 
     The sample standard deviation (divisor n - 1), of complex statistics
@@ -74,14 +74,14 @@ def std_over(ds: xr.Dataset, dim: str) -> xr.Dataset:
     Parameters
     ----------
     ds : Dataset
-    dim : str
+    over : str
         a leading dimension: realization, time, ...
 
     Returns
     -------
     Dataset
-        real, without `dim`; units as the statistics. Variables without `dim` and the ``*_std`` of
-        `ds` are left out.
+        real, without the dimension; units as the statistics. Variables without it and the ``*_std``
+        of `ds` are left out.
 
     Raises
     ------
@@ -94,24 +94,24 @@ def std_over(ds: xr.Dataset, dim: str) -> xr.Dataset:
     >>> std_over(xr.Dataset({"S1": (("time", "j1"), [[1.0], [3.0]])}), "time").S1_std.values
     array([1.41421356])
     """
-    names = _varying(ds, dim)
+    names = _varying(ds, over)
     out = {
-        f"{n}_std": describe(spread(ds[n], dim, ddof=1), ds[n], f"standard deviation over {dim}")
+        f"{n}_std": describe(spread(ds[n], over, ddof=1), ds[n], f"standard deviation over {over}")
         for n in names
     }
     return rebuild(ds, out)
 
 
 def covariance_of(
-    ds: xr.Dataset, dim: str, statistics: Iterable[str] | None = None, dropna: bool = False
+    ds: xr.Dataset, over: str, statistics: Iterable[str] | None = None, dropna: bool = False
 ) -> xr.DataArray:
     """Covariance between the statistics over a dimension, for likelihoods.
 
     Parameters
     ----------
     ds : Dataset
-        statistics of n fields along `dim`.
-    dim : str
+        statistics of n fields along the dimension.
+    over : str
         a leading dimension: realization, time, ...
     statistics, dropna
         what to take, as in `to_vector`.
@@ -136,12 +136,12 @@ def covariance_of(
     array([[2., 4.],
            [4., 8.]])
     """
-    names = [n for n in _varying(ds, dim) if statistics is None]
+    names = [n for n in _varying(ds, over) if statistics is None]
     vector = to_vector(ds, names or statistics, dropna)
     out = xr.apply_ufunc(
         _covariance,
-        vector.chunk({dim: -1}) if vector.chunks else vector,
-        input_core_dims=[[dim, "path"]],
+        vector.chunk({over: -1}) if vector.chunks else vector,
+        input_core_dims=[[over, "path"]],
         output_core_dims=[["path", "path_"]],
         dask="parallelized",
         output_dtypes=[vector.dtype],
@@ -149,7 +149,7 @@ def covariance_of(
     )
     along = {str(n): c for n, c in vector.coords.items() if c.dims == ("path",)}
     out = out.assign_coords({f"{n}_": ("path_", c.data, c.attrs) for n, c in along.items()})
-    out.attrs = {**ds.attrs, "long_name": f"covariance of the statistics over {dim}"}
+    out.attrs = {**ds.attrs, "long_name": f"covariance of the statistics over {over}"}
     return out.rename("covariance")
 
 
@@ -159,11 +159,11 @@ def _covariance(vectors: np.ndarray) -> np.ndarray:
     return np.swapaxes(centered, -1, -2) @ centered / (vectors.shape[-2] - 1)
 
 
-def _varying(ds: xr.Dataset, dim: str) -> list[str]:
+def _varying(ds: xr.Dataset, over: str) -> list[str]:
     """The statistics that have a dimension, of at least two elements."""
-    names = [n for n in statistics_of(ds) if dim in ds[n].dims]
+    names = [n for n in statistics_of(ds) if over in ds[n].dims]
     if not names:
-        raise ValueError(f"no statistic has the dimension {dim!r}: there are {list(ds.dims)}")
-    if ds.sizes[dim] < 2:
-        raise ValueError(f"{dim} has one element: a spread needs two or more")
+        raise ValueError(f"no statistic has the dimension {over!r}: there are {list(ds.dims)}")
+    if ds.sizes[over] < 2:
+        raise ValueError(f"{over} has one element: a spread needs two or more")
     return names

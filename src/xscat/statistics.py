@@ -11,6 +11,7 @@ import xarray as xr
 
 from . import labels
 from .blocks import Plan, statistics_block
+from .components import spin_field
 from .engine.wavelets import Morlet, Wavelet
 from .errors import GridError, check_choice, checked_device, checked_dtype
 from .grids import Grid, HealpixGrid, PlaneGrid, align_to, find_grid
@@ -18,7 +19,7 @@ from .normalization import normalize
 from .options import get_options
 from .parameters import STATISTICS, Parameters
 
-Select = Callable[[int, int, int], bool]
+Scales = Callable[[int, int, int], bool]
 
 
 def covariance(
@@ -36,12 +37,13 @@ def covariance(
     wavelet: Wavelet | None = None,
     exponent: float = 1.0,
     average: str = "mean",
-    select: Select | None = None,
+    scales: Scales | None = None,
     max_delta_j: int | None = None,
     variance: bool = False,
-    reference: xr.DataArray | None = None,
+    reference: xr.Dataset | None = None,
     spin: int = 0,
     component: Hashable | None = None,
+    components: Sequence[Hashable] | None = None,
     convention: str = "COSMO",
     cross_modes: bool = False,
     dtype: str | None = None,
@@ -99,8 +101,8 @@ def covariance(
     average : {"mean", "median"}
         How to average over cells; medians (of real and imaginary parts) are robust but slow, and
         take weights as a mask.
-    select : callable, optional
-        ``select(j1, j2, j3)`` says which scales of S4 to keep; S3 at (j1, j2) goes with
+    scales : callable, optional
+        ``scales(j1, j2, j3)`` says which scales of S4 to keep; S3 at (j1, j2) goes with
         (j1, j2, j2). Others are NaN.
     max_delta_j : int, optional
         Keep only scales with j3 - j1 and j3 - j2 up to this.
@@ -111,15 +113,20 @@ def covariance(
         for the correlation across the borders of blocks. What varies over more than the whole
         field cannot be seen in it: there they are too small. They cost up to 1.7 times the means
         alone, 3 times on a periodic plane.
-    reference : DataArray, optional
-        Normalize by the S2 of this field (see `normalize`).
+    reference : Dataset, optional
+        Statistics whose power normalizes the result (see `normalize`).
     spin : {0, 1, 2}, default 0
         1 for vectors: a Dataset of the components (u toward east or +x, v toward north or +y), or a
         DataArray with these along the dimension *component*; 2 for polarization (Q, U) likewise.
+        Names or ``standard_name`` tell which is which, in any order: u and v, Q and U, x and y,
+        east and north, zonal and meridional, with whatever else both names have in common.
         W is then that of the modes, divergence and curl (over the wave number) or E and B, from
         local wavelets, so on part of the sky too; U is their modulus.
     component : str, optional
-        Dimension of the two components of a DataArray. Default: ``"component"``.
+        Dimension of the components of a DataArray. Default: ``"component"``.
+    components : (str, str), optional
+        Names of the two components, in the order (east, north) or (Q, U), where they do not tell
+        themselves: variables of a Dataset, or labels along *component*.
     convention : {"COSMO", "IAU"}
         Sign of U for spin 2: that of HEALPix, or that of the IAU, where U is positive between north
         and east. On a plane x stands for east and y for north.
@@ -142,8 +149,7 @@ def covariance(
     Raises
     ------
     GridError
-        If there is no usable grid, J does not fit, or mask, region, frame or reference are on
-        another grid.
+        If there is no usable grid, J does not fit, or mask, region or frame are on another grid.
     TypeError
         If the field is complex or no number.
     ValueError
@@ -163,13 +169,12 @@ def covariance(
     >>> stats.S3.dims
     ('j1', 'j2', 'l1', 'l2')
     """
-    field, stacked = spin_components(da, spin, component, convention)
+    field, stacked = checked_field(da, spin, component, components, convention)
     one = field if stacked is None else field.isel({stacked: 0}, drop=True)
     grid = framed(one, find_grid(one, dim), frame)
     if spin:
-        check_spin(grid, frame, reference)
-    if reference is not None:
-        reference = align_to(field, grid, reference, "reference")
+        check_spin(grid, frame)
+    check_reference(reference)
     kind = "auto" if not spin else "pairs" if cross_modes else "modes"
     plan, weights, regions = prepare(
         kind,
@@ -180,7 +185,7 @@ def covariance(
         stacked=stacked,
         mask=mask,
         region=region,
-        select=select,
+        scales=scales,
         max_delta_j=max_delta_j,
         variance=variance,
         dtype=dtype,
@@ -195,58 +200,47 @@ def covariance(
         spin=spin,
     )
     stats = compute([field], weights, regions, plan)
-    if reference is None:
-        return stats
-    return normalize(stats, reference=compute([reference], weights, regions, reference_plan(plan)))
+    return stats if reference is None else normalize(stats, reference=reference)
 
 
-def check_spin(grid: Grid, frame: str | xr.DataArray, reference: xr.DataArray | None) -> None:
+def check_reference(reference: Any) -> None:
+    """Raise unless the reference, if there is one, is a Dataset."""
+    if reference is not None and not isinstance(reference, xr.Dataset):
+        found = type(reference).__name__
+        raise TypeError(
+            f"reference must be a Dataset of statistics, got {found}: of a field pass those, "
+            "reference=other.scat.covariance(...)"
+        )
+
+
+def check_spin(grid: Grid, frame: str | xr.DataArray) -> None:
     """Raise where an argument does not go with a spin field."""
     if not isinstance(frame, str) and grid.kind == "plane":
         raise GridError("spin fields on a plane have no local frame: leave out frame=")
-    if reference is not None:
-        raise ValueError("reference is for spin=0: normalize the result with normalize() instead")
 
 
-def spin_components(
-    fields: xr.DataArray | xr.Dataset, spin: int, component: Hashable | None, convention: str
+def checked_field(
+    fields: xr.DataArray | xr.Dataset,
+    spin: int,
+    component: Hashable | None,
+    components: Sequence[Hashable] | None,
+    convention: str,
 ) -> tuple[xr.DataArray, str | None]:
-    """The field; of a spin field, the components toward east and north, and their dimension."""
-    if not spin:
-        if isinstance(fields, xr.Dataset):
-            raise TypeError("a Dataset needs spin=1 or 2; else select a variable, e.g. ds['sst']")
-        check_field(fields)
-        return fields, None
-    check_choice("convention", convention, ("COSMO", "IAU"))
-    dim = "component" if component is None else str(component)
+    """The field; of a spin field, its components in order, and their dimension."""
+    if spin not in (0, 1, 2):
+        raise ValueError(f"spin={spin!r} must be 0, 1 (vectors) or 2 (polarization)")
+    if spin:
+        if not isinstance(fields, xr.Dataset):
+            check_field(fields)
+        field, dim = spin_field(fields, spin, component, components, convention)
+        check_field(field)
+        return field, dim
     if isinstance(fields, xr.Dataset):
-        if len(fields.data_vars) != 2:
-            raise ValueError(
-                f"spin={spin} needs a Dataset of two components, this one has "
-                f"{len(fields.data_vars)} variables: select them, e.g. ds[['u', 'v']]"
-            )
-        units = [v.attrs.get("units") for v in fields.data_vars.values()]
-        array = fields.to_dataarray(dim)
-        array = array.assign_coords({dim: array[dim].astype(str)})
-        array.name = "-".join(map(str, fields.data_vars))
-        array.attrs = {"units": units[0]} if units[0] is not None and units[0] == units[1] else {}
-    else:
-        check_choice("component", dim, map(str, fields.dims))
-        array = fields
-    check_field(array)
-    if array.sizes[dim] != 2:
-        raise ValueError(f"dimension {dim!r} has {array.sizes[dim]} elements: a spin field has two")
-    if array.chunks is not None:
-        array = array.chunk({dim: -1})
-    if spin != 2:
-        return array, dim
-    # an angle counts from north in both conventions, here from east: Q changes its sign
-    signs = xr.DataArray([-1.0, 1.0 if convention == "IAU" else -1.0], dims=dim)
-    turned = (array * signs.astype(array.dtype if array.dtype.kind == "f" else float)).rename(
-        array.name
-    )
-    turned.attrs = array.attrs
-    return turned, dim
+        raise TypeError("a Dataset needs spin=1 or 2; else select a variable, e.g. ds['sst']")
+    if components is not None:
+        raise ValueError(f"components={components!r} is for spin=1 or 2")
+    check_field(fields)
+    return fields, None
 
 
 def prepare(
@@ -259,7 +253,7 @@ def prepare(
     stacked: str | None = None,
     mask: xr.DataArray | None,
     region: xr.DataArray | None,
-    select: Select | None,
+    scales: Scales | None,
     max_delta_j: int | None,
     variance: bool,
     dtype: str | None,
@@ -269,7 +263,7 @@ def prepare(
     """Check the arguments: the plan, the weights and the coordinate of their sets."""
     if variance and parameters["average"] != "mean":
         raise ValueError("variance=True needs average='mean'")
-    p = selected(make_parameters(grid, J, L, **parameters), select, max_delta_j)
+    p = selected(make_parameters(grid, J, L, **parameters), scales, max_delta_j)
     one = fields[0] if stacked is None else fields[0].isel({stacked: 0}, drop=True)
     weights, regions = combine_weights(one, grid, mask, region)
     if weights is not None and stacked in weights.dims:
@@ -342,21 +336,21 @@ def make_parameters(grid: Grid, J: int | None, L: int, **kwargs: Any) -> Paramet
     return replace(parameters, J=int(J))
 
 
-def selected(p: Parameters, select: Select | None, max_delta_j: int | None) -> Parameters:
+def selected(p: Parameters, scales: Scales | None, max_delta_j: int | None) -> Parameters:
     """Parameters with the list of the scales wanted."""
-    if select is None and max_delta_j is None:
+    if scales is None and max_delta_j is None:
         return p
     if max_delta_j is not None and max_delta_j < 0:
         raise ValueError(f"max_delta_j={max_delta_j!r} must be >= 0")
 
     def wanted(j1: int, j2: int, j3: int) -> bool:
         near = max_delta_j is None or j3 - min(j1, j2) <= max_delta_j
-        return near and (select is None or bool(select(j1, j2, j3)))
+        return near and (scales is None or bool(scales(j1, j2, j3)))
 
     triples = ((j1, j2, j3) for j3 in range(p.J) for j1 in range(j3 + 1) for j2 in range(j3 + 1))
     chosen = tuple(js for js in triples if wanted(*js))
     if not chosen:
-        raise ValueError("select leaves no scales: it must be true for some (j1, j2, j3)")
+        raise ValueError("scales= leaves none: it must be true for some (j1, j2, j3)")
     return replace(p, selected=chosen)
 
 
@@ -413,13 +407,6 @@ def make_plan(
         dtype = "float32" if single else "float64"
     dtype, device = checked_dtype(dtype), checked_device(device or options.device)
     return Plan(grid, parameters, layout, dtype, device, options.threads, options.memory)
-
-
-def reference_plan(plan: Plan) -> Plan:
-    """The plan of the powers that normalize a field's statistics."""
-    names = ("S1", "S2")
-    layout = replace(plan.layout, names=names, variance=False)
-    return replace(plan, layout=layout, parameters=replace(plan.parameters, statistics=names))
 
 
 def compute(

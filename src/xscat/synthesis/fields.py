@@ -44,7 +44,7 @@ def synthesize(
     initial: xr.DataArray | None = None,
     update: xr.DataArray | None = None,
     mask: xr.DataArray | None = None,
-    reference: xr.DataArray | None = None,
+    cross_with: xr.DataArray | None = None,
     upsample: int = 0,
     terms: Sequence[Any] = (),
     max_iter: int = 300,
@@ -106,7 +106,7 @@ def synthesize(
         Cells that may change. The others keep the values of the target.
     mask : DataArray of bool, optional
         Cells of the target that do not count in its statistics.
-    reference : DataArray, optional
+    cross_with : DataArray, optional
         A second field: cross statistics with it are matched as well.
     upsample : int, default 0
         On a plane or line: make 2^n times as many cells a side, with the same spacing.
@@ -204,7 +204,7 @@ def grid_and_task(
         )
     names = tuple(n for n in STATISTICS if n in statistics)
     reduction = reduction if grid.oriented else None
-    extras = {n: others.pop(n) for n in ("initial", "update", "mask", "reference") if n in others}
+    extras = {n: others.pop(n) for n in ("initial", "update", "mask", "cross_with") if n in others}
     task = Task(
         _larger(grid, upsample),
         grid,
@@ -442,7 +442,7 @@ def _maps(given: dict[str, Array], inputs: _Inputs, task: Task) -> Maps:
         base=None if update is None else field,
         initial=cells.get("initial"),
         update=update,
-        reference=cells["reference"][0] if "reference" in cells else None,
+        reference=cells["cross_with"][0] if "cross_with" in cells else None,
         noise=cells.get("noise"),
     )
 

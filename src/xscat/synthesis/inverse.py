@@ -22,7 +22,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 _NOT_FOR_DENOISING = {"like", "steps", "match", "use_variance", "gaussianize", "initial"} | {
     "update",
-    "reference",
+    "cross_with",
     "upsample",
 }
 

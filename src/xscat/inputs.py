@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .errors import GridError
-from .grids.healpix import with_own_dim
+from .grids.dims import check_dims, code_name
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -22,12 +21,12 @@ LARGEST = 1e30
 _FILLS = ("_FillValue", "missing_value")
 
 
-def check_field(da: Any, argument: str = "the field") -> xr.DataArray:
+def check_field(da: Any, argument: str = "the field", mask: Any = None) -> xr.DataArray:
     """The field with NaN for all that is no value, lazy if it is lazy; nothing else is changed.
 
     Missing are infinite values, those beyond ±1e30, and a ``_FillValue`` or ``missing_value`` that
     is still in the attributes or the encoding. One warning says what was found; that of a lazy
-    field comes when it is computed. Masks are not looked at: they may cover such values or not.
+    field comes when it is computed. With a mask, which may cover such values, there is none.
 
     Parameters
     ----------
@@ -35,6 +34,8 @@ def check_field(da: Any, argument: str = "the field") -> xr.DataArray:
         Real numbers in an array of NumPy or dask.
     argument : str
         What to call it in an error.
+    mask : DataArray, optional
+        What the function was given as a mask.
 
     Raises
     ------
@@ -57,8 +58,7 @@ def check_field(da: Any, argument: str = "the field") -> xr.DataArray:
     fills = _fill_values(da)
     if not fills and da.dtype.kind != "f":
         return da
-    name = f"{argument} {da.name!r}" if isinstance(da.name, str) else argument
-    kwargs = {"fills": fills, "name": name}
+    kwargs: dict[str, Any] = {"fills": fills, "argument": argument, "quiet": mask is not None}
     if da.chunks is None:
         values = da.values
         cleaned = clean(values, **kwargs)
@@ -77,47 +77,26 @@ def _check_type(da: Any, argument: str) -> xr.DataArray:
     """Raise unless *da* holds real numbers as NumPy or dask do, along named dimensions."""
     if not isinstance(da, xr.DataArray):
         raise TypeError(f"{argument} must be a DataArray, got {type(da).__name__}")
-    da = check_dims(da, argument)
+    da, code = check_dims(da, argument), code_name(argument)
     if da.dtype.kind == "c":
         raise TypeError(
             f"{argument} is complex ({da.dtype}), statistics are of real fields: "
-            "pass `field.real`, `field.imag` or `abs(field)`"
+            f"pass `{code}.real`, `{code}.imag` or `abs({code})`"
         )
     if da.dtype.kind not in "fiub":
         raise TypeError(
             f"{argument} has dtype {da.dtype}, which is no number: convert it, e.g. "
-            "`field.astype('float64')`"
+            f"`{code}.astype('float64')`"
         )
     data = da.variable._data if da.chunks is None else da.data
     kind = type(getattr(data, "_meta", data))
     if kind is not np.ndarray and hasattr(data, "__array_function__"):
-        kept = "; `field.pint.dequantify()` keeps the units" if "pint" in kind.__module__ else ""
+        kept = f"; `{code}.pint.dequantify()` keeps the units" if "pint" in kind.__module__ else ""
         raise TypeError(
             f"{argument} holds a {kind.__module__.partition('.')[0]} array ({kind.__name__}): make "
-            f"it a NumPy array, `field.as_numpy()`{kept}"
+            f"it a NumPy array, `{code}.as_numpy()`{kept}"
         )
     return da
-
-
-def check_dims(da: xr.DataArray, argument: str) -> xr.DataArray:
-    """Raise unless all dimensions are named by different strings; mend those of renamed cells."""
-    if len(set(da.dims)) < len(da.dims):
-        raise GridError(
-            f"{argument} has a dimension twice, {da.dims}: name them apart, e.g. "
-            "`xr.DataArray(field.values, dims=('y', 'x'))`"
-        )
-    odd = [d for d in da.dims if not isinstance(d, str)]
-    if odd:
-        names = {d: _as_name(d) for d in odd}
-        raise GridError(
-            f"{argument} has dimensions {da.dims}: names must be strings, e.g. "
-            f"`field.rename({names!r})`"
-        )
-    return with_own_dim(da)
-
-
-def _as_name(dim: Any) -> str:
-    return "_".join(map(str, dim)) if isinstance(dim, tuple) else f"dim_{dim}"
 
 
 def _fill_values(da: xr.DataArray) -> list[float]:
@@ -135,13 +114,20 @@ def _fill_values(da: xr.DataArray) -> list[float]:
     return sorted(found)
 
 
-def _clean_block(values: Array, fills: list[float], name: str) -> Array:
+def _clean_block(values: Array, **kwargs: Any) -> Array:
     """What dask runs: of one dtype, whatever is found."""
-    cleaned = clean(values, fills, name, counted=False)
+    cleaned = clean(values, **kwargs, counted=False)
     return cleaned if cleaned.dtype.kind == "f" else cleaned.astype(float)
 
 
-def clean(values: Array, fills: list[float], name: str, counted: bool = True) -> Array:
+def clean(
+    values: Array,
+    fills: list[float],
+    argument: str,
+    *,
+    quiet: bool = False,
+    counted: bool = True,
+) -> Array:
     """Values with NaN for sentinels; the same array if there are none.
 
     Parameters
@@ -149,8 +135,10 @@ def clean(values: Array, fills: list[float], name: str, counted: bool = True) ->
     values : array
     fills : list of float
         Values that stand for missing ones, beside infinite and too large ones.
-    name : str
-        What to call the values in a warning.
+    argument : str
+        What to call them in a warning.
+    quiet : bool
+        Give no warning.
     counted : bool
         Whether the warning says how many; without, blocks of a lazy field have one warning.
     """
@@ -158,7 +146,7 @@ def clean(values: Array, fills: list[float], name: str, counted: bool = True) ->
     if values.dtype.kind == "f" and values.size:
         low, high = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
         if high > LARGEST or low < -LARGEST:
-            _check_units(values, name)
+            _check_units(values, argument)
             infinite = np.isinf(values)
             found["infinite values"] = infinite
             found[f"values beyond ±{LARGEST:g}"] = (abs(values) > LARGEST) & ~infinite
@@ -170,15 +158,21 @@ def clean(values: Array, fills: list[float], name: str, counted: bool = True) ->
     found = {what: where for what, where in found.items() if where.any()}
     if not found:
         return values
-    what = " and ".join(f"{int(w.sum())} {k}" if counted else k for k, w in found.items())
-    good = [f"(field != {fill!r})" for fill in fills] + [f"(abs(field) < {LARGEST:g})"]
-    warnings.warn(
-        f"{name} has {what}: they count as missing. Put NaN in their place, "
-        f"`field.where({' & '.join(good)})`, or open files with mask_and_scale=True",
-        stacklevel=2,
-    )
+    if not quiet:
+        _warn(found, fills, argument, counted)
     dtype = values.dtype if values.dtype.kind == "f" else float
     return np.where(np.logical_or.reduce(list(found.values())), np.nan, values).astype(dtype)
+
+
+def _warn(found: dict[str, Array], fills: list[float], argument: str, counted: bool) -> None:
+    what = " and ".join(f"{int(w.sum())} {k}" if counted else k for k, w in found.items())
+    code = code_name(argument)
+    good = [f"({code} != {fill!r})" for fill in fills] + [f"(abs({code}) < {LARGEST:g})"]
+    warnings.warn(
+        f"{argument} has {what}: they count as missing. Put NaN in their place, "
+        f"`{code}.where({' & '.join(good)})`, or open files with mask_and_scale=True",
+        stacklevel=2,
+    )
 
 
 def _as_stored(fill: float, values: Array) -> Array:
@@ -188,7 +182,7 @@ def _as_stored(fill: float, values: Array) -> Array:
         return np.array([fill, np.float32(fill), values.dtype.type(fill)]).astype(values.dtype)
 
 
-def _check_units(values: Array, name: str) -> None:
+def _check_units(values: Array, argument: str) -> None:
     """Raise where all values are too large, so that none would be left of a real field."""
     with np.errstate(invalid="ignore"):
         beyond = abs(values) > LARGEST
@@ -196,6 +190,35 @@ def _check_units(values: Array, name: str) -> None:
     finite = values[beyond & np.isfinite(values)]
     if not left and finite.size and (finite != finite[0]).any():
         raise ValueError(
-            f"all values of {name} are beyond ±{LARGEST:g}, where values count as missing: change "
-            f"the units, e.g. `field / {float(np.median(abs(finite))):.0e}`"
+            f"all values of {argument} are beyond ±{LARGEST:g}, where they count as missing: "
+            f"change the units, e.g. `{code_name(argument)} / {float(np.median(abs(finite))):.0e}`"
         )
+
+
+def check_weights(weights: xr.DataArray, argument: str) -> xr.DataArray:
+    """Weights as floats, 0 where they are missing, without coordinates that are no index."""
+    if weights.dtype.kind not in "bfiu":
+        raise TypeError(
+            f"{argument} has dtype {weights.dtype}: booleans or weights are needed, e.g. "
+            f"`{code_name(argument)} == 'yes'`"
+        )
+    return xr.apply_ufunc(
+        _weights_block,
+        weights,
+        kwargs={"fills": _fill_values(weights), "argument": argument},
+        dask="parallelized",
+        output_dtypes=[np.dtype(float)],
+    ).reset_coords(drop=True)
+
+
+def _weights_block(values: Array, fills: list[float], argument: str) -> Array:
+    values = values.astype(float)
+    values[np.isin(values, fills) | np.isnan(values)] = 0
+    if values.size and not 0 <= values.min() <= values.max() <= LARGEST:
+        code = code_name(argument)
+        raise ValueError(
+            f"{argument} has negative or infinite weights ({values.min():g} to {values.max():g}): "
+            f"they must be >= 0 and below {LARGEST:g}, e.g. "
+            f"`{code}.where(({code} > 0) & ({code} < {LARGEST:g}), 0)`"
+        )
+    return values

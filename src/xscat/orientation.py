@@ -12,7 +12,8 @@ from .blocks import Array, Plan, batches
 from .engine.wavelets import Morlet, Wavelet, orientations
 from .errors import GridError
 from .grids import HealpixGrid, find_grid
-from .statistics import check_field, make_parameters, make_plan
+from .inputs import check_field
+from .statistics import make_parameters, make_plan
 
 
 def dominant_orientation(
@@ -61,7 +62,7 @@ def dominant_orientation(
     >>> wave.scat.dominant_orientation(1)[32, 32].round(3).item()
     45.0
     """
-    check_field(da)
+    da = check_field(da)
     grid = find_grid(da, dim)
     if not grid.oriented:
         raise GridError("a line has no orientations: use HEALPix cells or a plane")

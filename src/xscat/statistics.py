@@ -15,6 +15,7 @@ from .components import spin_field
 from .engine.wavelets import Morlet, Wavelet
 from .errors import GridError, check_choice, checked_device, checked_dtype
 from .grids import Grid, HealpixGrid, PlaneGrid, align_to, find_grid
+from .inputs import check_field, check_weights
 from .normalization import normalize
 from .options import get_options
 from .parameters import STATISTICS, Parameters
@@ -169,7 +170,8 @@ def covariance(
     >>> stats.S3.dims
     ('j1', 'j2', 'l1', 'l2')
     """
-    field, stacked = checked_field(da, spin, component, components, convention)
+    covered = region if mask is None else mask
+    field, stacked = checked_field(da, spin, component, components, convention, covered)
     one = field if stacked is None else field.isel({stacked: 0}, drop=True)
     grid = framed(one, find_grid(one, dim), frame)
     if spin:
@@ -225,22 +227,20 @@ def checked_field(
     component: Hashable | None,
     components: Sequence[Hashable] | None,
     convention: str,
+    mask: xr.DataArray | None,
 ) -> tuple[xr.DataArray, str | None]:
     """The field; of a spin field, its components in order, and their dimension."""
     if spin not in (0, 1, 2):
         raise ValueError(f"spin={spin!r} must be 0, 1 (vectors) or 2 (polarization)")
     if spin:
         if not isinstance(fields, xr.Dataset):
-            check_field(fields)
-        field, dim = spin_field(fields, spin, component, components, convention)
-        check_field(field)
-        return field, dim
+            fields = check_field(fields, mask=mask)
+        return spin_field(fields, spin, component, components, convention, mask)
     if isinstance(fields, xr.Dataset):
         raise TypeError("a Dataset needs spin=1 or 2; else select a variable, e.g. ds['sst']")
     if components is not None:
         raise ValueError(f"components={components!r} is for spin=1 or 2")
-    check_field(fields)
-    return fields, None
+    return check_field(fields, mask=mask), None
 
 
 def prepare(
@@ -277,19 +277,6 @@ def prepare(
     return replace(plan, weighted=weights is not None), weights, regions
 
 
-def check_field(da: xr.DataArray) -> None:
-    """Raise unless *da* is a DataArray of real numbers."""
-    if not isinstance(da, xr.DataArray):
-        raise TypeError(f"a DataArray is needed, got {type(da).__name__}")
-    if da.dtype.kind == "c":
-        raise TypeError(
-            f"the field is complex ({da.dtype}), statistics are of real fields: "
-            "pass .real, .imag or abs(...)"
-        )
-    if da.dtype.kind not in "fiub":
-        raise TypeError(f"the field has dtype {da.dtype}: convert it, e.g. .astype('float64')")
-
-
 def frame_name(frame: str | xr.DataArray) -> str:
     """What the attributes say of a frame."""
     return frame if isinstance(frame, str) else "angles"
@@ -302,12 +289,12 @@ def framed(da: xr.DataArray, grid: Grid, frame: str | xr.DataArray) -> Grid:
         return grid
     if not isinstance(grid, HealpixGrid | PlaneGrid):
         raise GridError("a line has no orientations: frame is for HEALPix cells and planes")
-    angles = align_to(da, grid, frame, "frame")
+    angles = check_field(align_to(da, grid, frame, "frame"), "frame")
     if set(angles.dims) != set(grid.dims):
         raise GridError(f"frame has dimensions {angles.dims}: only {grid.dims} are allowed")
     values = np.deg2rad(np.asarray(angles.transpose(*grid.dims).values, dtype=float))
     if not np.isfinite(values).all():
-        raise ValueError("frame has missing angles: fill them, e.g. .fillna(0)")
+        raise ValueError("frame has missing angles: fill them, e.g. `frame.fillna(0)`")
     return grid.with_angles(values)
 
 
@@ -361,7 +348,7 @@ def combine_weights(
     weights = None if mask is None else check_weights(align_to(da, grid, mask, "mask"), "mask")
     if region is None:
         return weights, None
-    region = align_to(da, grid, region, "region")
+    region = check_field(align_to(da, grid, region, "region"), "region")
     extra = [d for d in region.dims if d not in grid.dims]
     if len(extra) > 1 or set(extra) & set(da.dims):
         raise GridError(f"region has dimensions {region.dims}: the cells and one more are allowed")
@@ -369,8 +356,6 @@ def combine_weights(
         stack, dim = check_weights(region, "region"), extra[0]
         coord = region[dim].reset_coords(drop=True)
     else:
-        if region.dtype.kind not in "iufb":
-            raise TypeError(f"region has dtype {region.dtype}: integer labels or masks are needed")
         values = np.unique(region.values[~np.isnan(region.values.astype(float))])
         values = values[values >= 0]
         if not len(values):
@@ -380,15 +365,6 @@ def combine_weights(
         coord = xr.DataArray(values.astype(int), dims="region", name="region")
         stack = (region.reset_coords(drop=True) == coord).astype(float)
     return (stack if weights is None else weights * stack), coord
-
-
-def check_weights(weights: xr.DataArray, argument: str) -> xr.DataArray:
-    """Weights as floats, 0 for NaN, without coordinates that are no index."""
-    if weights.dtype.kind not in "bfiu":
-        raise TypeError(f"{argument} has dtype {weights.dtype}: booleans or weights are needed")
-    if weights.chunks is None and bool(((weights < 0) | np.isinf(weights)).any()):
-        raise ValueError(f"{argument} has negative or infinite weights: they must be >= 0")
-    return weights.astype(float).fillna(0).reset_coords(drop=True)
 
 
 def make_plan(

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import xarray as xr
 
+from .inputs import check_field
 from .parameters import STATISTICS
 
 __all__ = ["Cross", "Histogram", "Noise", "Pixels", "PowerSpectrum", "Statistics", "Term"]
@@ -36,6 +37,12 @@ class _Prepared:
     """A term that is prepared once a level."""
 
     weight: float
+
+    def __post_init__(self) -> None:
+        """Sentinels in the arrays are missing values."""
+        for name, value in vars(self).items():
+            if isinstance(value, xr.DataArray):
+                object.__setattr__(self, name, check_field(value, name))
 
     def prepare(self, context: Any) -> Loss:
         """The term as a function of fields (realization, cells) on one level."""

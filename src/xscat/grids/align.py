@@ -7,6 +7,7 @@ import xarray as xr
 
 from ..errors import GridError
 from .base import Grid
+from .dims import check_dims
 from .healpix import HealpixGrid, find_cells, healpix_grid
 
 
@@ -30,6 +31,7 @@ def align_to(da: xr.DataArray, grid: Grid, other: xr.DataArray, argument: str) -
     """
     if not isinstance(other, xr.DataArray):
         raise TypeError(f"{argument} must be a DataArray, got {type(other).__name__}")
+    other = check_dims(other, argument)
     if isinstance(grid, HealpixGrid):
         other = _align_cells(grid, other, argument)
     for dim in map(str, other.dims):

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import GridError
 from .base import Array
+from .dims import is_dggs
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -148,29 +149,10 @@ def sphere_level(size: int) -> int | None:
     return level if size == 12 * 4**level else None
 
 
-def with_own_dim(da: xr.DataArray) -> xr.DataArray:
-    """The same with the cells along a dimension of the array, after ``.rename(cells="cell_ids")``.
-
-    The index of xdggs keeps the old name of its dimension when that takes the name of the index.
-    """
-    for name, index in da.xindexes.items():
-        if _is_dggs(index) and name in da.dims and name not in da[name].dims:
-            import xdggs
-
-            cells = (name, da[name].values, index.grid_info.to_dict())  # type: ignore[attr-defined]
-            fresh = da.drop_vars(name).assign_coords({name: cells})
-            return fresh.pipe(xdggs.decode, name=name)
-    return da
-
-
-def _is_dggs(index: object) -> bool:
-    return type(index).__module__.partition(".")[0] == "xdggs"
-
-
 def find_cells(da: xr.DataArray) -> str | None:
     """Name of the coordinate that holds HEALPix cell numbers, if there is one."""
     for name, index in da.xindexes.items():
-        if _is_dggs(index):
+        if is_dggs(index):
             return str(name)
     for name, coordinate in da.coords.items():
         if coordinate.attrs.get("grid_name") == "healpix" and coordinate.ndim == 1:

@@ -13,9 +13,10 @@ from .. import labels
 from ..engine.wavelets import Morlet, Wavelet
 from ..errors import check_choice
 from ..grids import find_grid
+from ..inputs import check_field
 from ..options import get_options
 from ..parameters import STATISTICS, Parameters
-from ..statistics import check_field, make_parameters
+from ..statistics import make_parameters
 from .records import Constraint, Maps, Settings, Task
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -191,7 +192,7 @@ def grid_and_task(
         raise ValueError(f"upsample={upsample!r} must not be negative")
     check_choice("match", match, ("each", "mean"))
     check_choice("reduction", reduction or "iso_mean", ("iso_mean", "fft_ang"))
-    field = _field_of(target, like)
+    field = _field_of(target, like, others.get("mask"))
     grid = find_grid(field, dim)
     if isinstance(target, xr.Dataset):
         parameters = replace(Parameters.from_attrs(target), statistics=tuple(statistics))
@@ -205,6 +206,9 @@ def grid_and_task(
     names = tuple(n for n in STATISTICS if n in statistics)
     reduction = reduction if grid.oriented else None
     extras = {n: others.pop(n) for n in ("initial", "update", "mask", "cross_with") if n in others}
+    for name, x in extras.items():
+        if x is not None and name in ("initial", "cross_with"):
+            extras[name] = check_field(x, name)
     task = Task(
         _larger(grid, upsample),
         grid,
@@ -278,17 +282,15 @@ def _core_dims(name: str, oriented: bool) -> list[str]:
     return [d for d in dims if oriented or not d.startswith("l")]
 
 
-def _field_of(target: Any, like: xr.DataArray | None) -> xr.DataArray:
+def _field_of(target: Any, like: xr.DataArray | None, mask: Any) -> xr.DataArray:
     """The field that gives the grid."""
     if isinstance(target, xr.Dataset):
         if like is None:
             raise ValueError("from statistics alone there is no grid: pass like=, a field on it")
-        check_field(like)
-        return like
-    check_field(target)
+        return check_field(like, "like")
     if like is not None:
         raise ValueError("like= is for statistics; the grid is that of the target")
-    return target
+    return check_field(target, "target", mask)
 
 
 def _larger(grid: Any, upsample: int) -> Any:

@@ -11,8 +11,8 @@ import xarray as xr
 
 from ..errors import check_choice
 from ..grids import find_grid
+from ..inputs import check_field
 from ..parameters import STATISTICS
-from ..statistics import check_field
 from ..terms import Statistics
 from .fields import NOISE_DIM, REASONS, grid_and_task, mapped
 from .harmonic import harmonic
@@ -86,7 +86,7 @@ def inpaint(
     >>> bool(filled.notnull().all()), bool((filled == field)[:10].all())
     (True, True)
     """
-    check_field(da)
+    da = check_field(da)
     gaps = da.isnull() if update is None else da.isnull() & update
     grid = find_grid(da, kwargs.get("dim"))
     smooth = xr.apply_ufunc(
@@ -109,7 +109,7 @@ def inpaint(
     task = replace(task, filling=target is None)
     extras = {"initial": smooth} | extras | {"update": gaps}
     if isinstance(target, xr.DataArray):
-        extras["source"] = target
+        extras["source"] = check_field(target, "target")
     return mapped(source, field, extras, task, history)
 
 
@@ -207,7 +207,7 @@ def denoise(
     Delouis, Allys, Gauvrit & Boulanger 2022, *Non-Gaussian modelling and statistical denoising of
     Planck dust polarisation full-sky maps using scattering transforms*, A&A 668, A122.
     """
-    check_field(da)
+    da = check_field(da)
     wrong = _NOT_FOR_DENOISING & set(kwargs)
     if wrong:
         raise ValueError(f"{', '.join(sorted(wrong))}: not for denoise()")
@@ -218,7 +218,7 @@ def denoise(
     extras["initial"] = da
     std = None
     if isinstance(noise, xr.DataArray):
-        extras["noise"] = _realizations(noise, da, noise_dim)
+        extras["noise"] = _realizations(check_field(noise, "noise"), da, noise_dim)
     else:
         std = float(noise)
     return mapped(da, field, extras, replace(task, denoising=Denoising(std, cross)), history)
@@ -311,7 +311,7 @@ def separate(
     dust emission from the cosmic infrared background in Herschel observations with wavelet phase
     harmonics*, A&A 681, A1.
     """
-    check_field(mixture)
+    mixture = check_field(mixture, "mixture")
     if len(components) < 2:
         raise ValueError(f"components={list(components)}: a mixture has at least two")
     check_choice("cross", cross or "zero", ("zero", "targets"))

@@ -18,6 +18,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 LARGEST = 1e30
 """Larger values are missing: beyond are UNSEEN and the fill values of netCDF, 9.97e36 and 1e37."""
+_NETCDF_FILL = float(np.float32(9.969209968386869e36))
 _FILLS = ("_FillValue", "missing_value")
 
 
@@ -213,12 +214,11 @@ def check_weights(weights: xr.DataArray, argument: str) -> xr.DataArray:
 
 def _weights_block(values: Array, fills: list[float], argument: str) -> Array:
     values = values.astype(float)
-    values[np.isin(values, fills) | np.isnan(values)] = 0
-    if values.size and not 0 <= values.min() <= values.max() <= LARGEST:
+    values[np.isin(values, [*fills, _NETCDF_FILL]) | np.isnan(values)] = 0
+    if values.size and not 0 <= values.min() <= values.max() < np.inf:
         code = code_name(argument)
         raise ValueError(
             f"{argument} has negative or infinite weights ({values.min():g} to {values.max():g}): "
-            f"they must be >= 0 and below {LARGEST:g}, e.g. "
-            f"`{code}.where(({code} > 0) & ({code} < {LARGEST:g}), 0)`"
+            f"they must be >= 0, e.g. `{code}.where(({code} > 0) & ({code} < np.inf), 0)`"
         )
     return values

@@ -74,6 +74,7 @@ TERMS = {
 @pytest.mark.parametrize("grid", ["plane", "sphere"])
 def test_gradients_of_terms(name, grid):
     from xscat.synthesis.fields import grid_and_task
+    from xscat.synthesis.mapping import frames
     from xscat.synthesis.solve import engine_of
     from xscat.synthesis.task import Context, prepared
 
@@ -81,9 +82,8 @@ def test_gradients_of_terms(name, grid):
     _, task, _ = grid_and_task(da, 2, boundary="periodic")
     levels = task.levels
     n = int(np.prod(levels[1].grid.shape))
-    context = Context(
-        1, levels, engine_of(levels[1], task.settings), np.ones(n, bool), float(da.mean()), 2.0
-    )
+    engine, frame = engine_of(levels[1], task.settings), frames(da, da, task)[1]
+    context = Context(1, levels, engine, np.ones(n, bool), float(da.mean()), 2.0, frame)
     loss = prepared(TERMS[name](da, rest), context)
     generator = torch.Generator().manual_seed(1)
     u, d = torch.randn(2, 2, n, dtype=torch.float64, generator=generator)

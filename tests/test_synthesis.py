@@ -176,7 +176,7 @@ def test_update_initial_mask():
     same = da.scat.synthesize(initial=da, **kwargs)
     np.testing.assert_allclose(same, da, rtol=1e-4)
     other = da.where(~move, 1e6)
-    masked = other.scat.synthesize(mask=move, **(kwargs | {"J": 1}))
+    masked = other.scat.synthesize(mask=~move, **(kwargs | {"J": 1}))
     assert masked.max() < 1000
     assert masked.notnull().all()
 

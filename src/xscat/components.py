@@ -57,7 +57,7 @@ def _of_dataset(
     standard = [ds[n].attrs.get("standard_name") for n in names]
     chosen = ordered(names, spin, components, standard)
     units = [ds[n].attrs.get("units") for n in chosen]
-    ds = check_dims(ds, "the Dataset")
+    check_dims(ds, "the Dataset")
     parts = {n: check_field(ds[n], f"variable {n!r}", mask) for n in chosen}
     array = ds[chosen].assign(parts).to_dataarray(dim)
     array = array.assign_coords({dim: array[dim].astype(str)})

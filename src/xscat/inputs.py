@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from .grids.dims import check_dims, code_name
+from .grids.healpix import mended
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -78,7 +79,8 @@ def _check_type(da: Any, argument: str) -> xr.DataArray:
     """Raise unless *da* holds real numbers as NumPy or dask do, along named dimensions."""
     if not isinstance(da, xr.DataArray):
         raise TypeError(f"{argument} must be a DataArray, got {type(da).__name__}")
-    da, code = check_dims(da, argument), code_name(argument)
+    check_dims(da, argument)
+    da, code = mended(da), code_name(argument)
     if da.dtype.kind == "c":
         raise TypeError(
             f"{argument} is complex ({da.dtype}), statistics are of real fields: "

@@ -2,16 +2,20 @@
 
 A term is any callable ``term(fields, context)`` that returns a scalar tensor. ``fields`` are the
 standardized fields (realization, cells) of one level of resolution, in the order of the engine;
-``context`` tells the level, the engine and the standardization, and brings labelled arrays to the
-level (see `xscat.synthesis.task.Context`). A term with a method ``prepare(context)`` is asked once
-a level for a function of the fields alone. The terms here have it.
+``context`` tells the level, the engine and the standardization, and brings fields to the level:
+``context.field(da)`` by the labels of *da* (see `xscat.synthesis.task.Context`).
+A term with a method ``prepare(context)`` is asked once a level for a function of the fields alone.
+The terms here have it.
+
+Fields given to the terms here are on the cells of the result, in any order, or on more cells. With
+further dimensions of the synthesized field, such as time, each map has its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import xarray as xr
@@ -33,9 +37,11 @@ class Term(Protocol):
         ...
 
 
-class _Prepared:
+class Prepared:
     """A term that is prepared once a level."""
 
+    arrays: ClassVar[tuple[str, ...]]
+    """Its fields: matched by label with that of the synthesis, an array of one map in `prepare`."""
     weight: float
 
     def __post_init__(self) -> None:
@@ -53,7 +59,7 @@ class _Prepared:
 
 
 @dataclass(frozen=True, eq=False)
-class Statistics(_Prepared):
+class Statistics(Prepared):
     """Mean of ``|Φ(u) - Φ(target)|² / σ²`` over the statistics of a target field.
 
     S0, S1, ... weigh alike, however many numbers each of them has.
@@ -79,12 +85,14 @@ class Statistics(_Prepared):
     nharm: int = 1
     use_variance: bool = True
 
+    arrays = ("target",)
+
     def prepare(self, context: Any) -> Loss:
         return _weighted(self.weight, _loss(self, context, context.field(self.target)[0]))
 
 
 @dataclass(frozen=True, eq=False)
-class Cross(_Prepared):
+class Cross(Prepared):
     """Cross statistics of a template with the field, to be those with a target.
 
     Parameters
@@ -107,6 +115,8 @@ class Cross(_Prepared):
     reduction: str | None = None
     nharm: int = 1
     use_variance: bool = True
+
+    arrays = ("template", "target")
 
     def prepare(self, context: Any) -> Loss:
         template = context.field(self.template, standardize=False)[0]
@@ -162,7 +172,7 @@ def _loss(
 
 
 @dataclass(frozen=True, eq=False)
-class Pixels(_Prepared):
+class Pixels(Prepared):
     """Mean of (u - data)² / sigma² over cells: the values themselves, with an error.
 
     Parameters
@@ -171,8 +181,8 @@ class Pixels(_Prepared):
         Values on the grid of the synthesis; missing cells do not count.
     sigma : float or DataArray
         Standard deviation of the error, in the units of the data.
-    mask : DataArray of bool, optional
-        Cells that count.
+    mask : DataArray, optional
+        True or 1: the cell counts.
     weight : float, default 1
         Factor of the loss.
     """
@@ -182,12 +192,16 @@ class Pixels(_Prepared):
     mask: xr.DataArray | None = None
     weight: float = 1.0
 
+    arrays = ("data", "sigma", "mask")
+
     def prepare(self, context: Any) -> Loss:
         import torch
 
-        data = self.data if self.mask is None else self.data.where(self.mask)
+        data = context.values(self.data)
+        if self.mask is not None:
+            data = np.where(context.values(self.mask) > 0, data, np.nan)
         values = context.field(data)[0]
-        if isinstance(self.sigma, xr.DataArray):
+        if np.ndim(self.sigma):
             sigma = context.field(self.sigma, standardize=False)[0]
         else:
             sigma = np.full(values.shape, self.sigma)
@@ -205,7 +219,7 @@ class Pixels(_Prepared):
 
 
 @dataclass(frozen=True, eq=False)
-class Noise(_Prepared):
+class Noise(Prepared):
     """Statistics of the field with noise added: mean ``|<Φ(u + n)> - Φ(data)|² / σ²``.
 
     The mean over the noise is taken anew for each u, so it costs as many evaluations as there are
@@ -229,10 +243,12 @@ class Noise(_Prepared):
     statistics: Sequence[str] = STATISTICS
     weight: float = 1.0
 
+    arrays = ("data", "noise")
+
     def prepare(self, context: Any) -> Loss:
         term = Statistics(self.data, self.statistics)
         loss = _loss(term, context, context.field(self.data)[0], match="mean")
-        noise = context.field(self.noise.transpose(..., *self.data.dims), standardize=False)
+        noise = context.field(self.noise, standardize=False)
         noise = context.tensor(np.nan_to_num(np.concatenate([noise, -noise]) / context.std))
 
         def mean_loss(fields: Any) -> Any:
@@ -243,7 +259,7 @@ class Noise(_Prepared):
 
 
 @dataclass(frozen=True, eq=False)
-class PowerSpectrum(_Prepared):
+class PowerSpectrum(Prepared):
     """Mean of (ln P(u) - ln P(target))² / sigma² over third-octave bins of wave numbers.
 
     Parameters
@@ -259,6 +275,8 @@ class PowerSpectrum(_Prepared):
     target: xr.DataArray
     sigma: float = 0.02
     weight: float = 1.0
+
+    arrays = ("target",)
 
     def prepare(self, context: Any) -> Loss:
         import torch
@@ -278,7 +296,7 @@ class PowerSpectrum(_Prepared):
 
 
 @dataclass(frozen=True, eq=False)
-class Histogram(_Prepared):
+class Histogram(Prepared):
     """Mean of (q(u) - q(target))² / sigma² over all quantiles q of the values.
 
     Parameters
@@ -294,6 +312,8 @@ class Histogram(_Prepared):
     target: xr.DataArray
     sigma: float = 0.03
     weight: float = 1.0
+
+    arrays = ("target",)
 
     def prepare(self, context: Any) -> Loss:
         values = context.field(self.target)[0]

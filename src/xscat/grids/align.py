@@ -8,7 +8,7 @@ import xarray as xr
 from ..errors import GridError
 from .base import Grid
 from .dims import check_dims
-from .healpix import HealpixGrid, find_cells, healpix_grid
+from .healpix import HealpixGrid, cell_scheme, find_cells, healpix_grid, mended
 
 
 def align_to(da: xr.DataArray, grid: Grid, other: xr.DataArray, argument: str) -> xr.DataArray:
@@ -31,9 +31,10 @@ def align_to(da: xr.DataArray, grid: Grid, other: xr.DataArray, argument: str) -
     """
     if not isinstance(other, xr.DataArray):
         raise TypeError(f"{argument} must be a DataArray, got {type(other).__name__}")
-    other = check_dims(other, argument)
+    check_dims(other, argument)
     if isinstance(grid, HealpixGrid):
-        other = _align_cells(grid, other, argument)
+        other = mended(other)
+        other = _align_cells(da, grid, other, argument)
     for dim in map(str, other.dims):
         if dim in da.dims and not (dim in grid.dims and isinstance(grid, HealpixGrid)):
             other = _align_dim(da, other, dim, argument)
@@ -50,13 +51,22 @@ def align_to(da: xr.DataArray, grid: Grid, other: xr.DataArray, argument: str) -
     return other
 
 
-def _align_cells(grid: HealpixGrid, other: xr.DataArray, argument: str) -> xr.DataArray:
-    name = find_cells(other)
-    if name is None:
+def align_along(da: xr.DataArray, other: xr.DataArray, argument: str) -> xr.DataArray:
+    """*other* in the order of *da* along all dimensions that both have."""
+    for dim in map(str, other.dims):
+        if dim in da.dims:
+            other = _align_dim(da, other, dim, argument)
+    return other
+
+
+def _align_cells(
+    da: xr.DataArray, grid: HealpixGrid, other: xr.DataArray, argument: str
+) -> xr.DataArray:
+    theirs = _cells_of(da, other)
+    if theirs is None:
         if other.sizes.get(grid.dims[0]) == grid.size:  # as in xarray: no labels, same positions
             return other
         raise GridError(f"{argument} has no HEALPix cells: decode it with xdggs.decode")
-    theirs = healpix_grid(other, name)
     if theirs.level != grid.level:
         raise GridError(
             f"{argument} is at HEALPix level {theirs.level}, the field at level {grid.level}"
@@ -74,6 +84,21 @@ def _align_cells(grid: HealpixGrid, other: xr.DataArray, argument: str) -> xr.Da
     if not (theirs.size == grid.size and np.array_equal(position, np.arange(grid.size))):
         other = other.isel({dim: position})
     return other.rename({dim: grid.dims[0]} if dim != grid.dims[0] else {})
+
+
+def _cells_of(da: xr.DataArray, other: xr.DataArray) -> HealpixGrid | None:
+    """The cells of *other*: as it describes them, or by the name of those of *da*."""
+    name = find_cells(other)
+    if name is not None:
+        return healpix_grid(other, name)
+    ours = find_cells(da)
+    if ours is None or ours not in other.coords or other[ours].ndim != 1:
+        return None
+    # numbers that lost their description on the way, as in xr.where
+    level, scheme = cell_scheme(da, ours)
+    attrs = {"grid_name": "healpix", "level": level, "indexing_scheme": scheme}
+    numbers = (other[ours].dims[0], other[ours].values, attrs)
+    return healpix_grid(other.drop_vars(ours).assign_coords({ours: numbers}), ours)
 
 
 def _align_dim(da: xr.DataArray, other: xr.DataArray, dim: str, argument: str) -> xr.DataArray:

@@ -1,18 +1,16 @@
-"""Names of dimensions: different strings, and those of the values."""
+"""Names of dimensions: different strings."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import xarray as xr
 
 from ..errors import GridError
 
-Labelled = TypeVar("Labelled", xr.DataArray, xr.Dataset)
 
-
-def check_dims(da: Labelled, argument: str) -> Labelled:
-    """Raise unless all dimensions are named by different strings; mend those of renamed cells."""
+def check_dims(da: xr.DataArray | xr.Dataset, argument: str) -> None:
+    """Raise unless all dimensions are named by different strings."""
     code = code_name(argument)
     if len(set(da.dims)) < len(da.dims):
         raise GridError(
@@ -27,7 +25,6 @@ def check_dims(da: Labelled, argument: str) -> Labelled:
             f"{argument} has dimensions {da.dims}: names must be strings, e.g. "
             f"`{code}.rename({names!r})`"
         )
-    return with_own_dim(da)
 
 
 def code_name(argument: str) -> str:
@@ -37,21 +34,6 @@ def code_name(argument: str) -> str:
 
 def _as_name(dim: Any) -> str:
     return "_".join(map(str, dim)) if isinstance(dim, tuple) else f"dim_{dim}"
-
-
-def with_own_dim(da: Labelled) -> Labelled:
-    """The same with the cells along a dimension of the array, after ``.rename(cells="cell_ids")``.
-
-    The index of xdggs keeps the old name of its dimension when that takes the name of the index.
-    """
-    for name, index in da.xindexes.items():
-        if is_dggs(index) and name in da.dims and name not in da[name].dims:
-            import xdggs
-
-            cells = (name, da[name].values, index.grid_info.to_dict())
-            fresh = da.drop_vars(name).assign_coords({name: cells})
-            return fresh.pipe(xdggs.decode, name=name)
-    return da
 
 
 def is_dggs(index: object) -> bool:

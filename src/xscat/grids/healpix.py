@@ -160,11 +160,31 @@ def find_cells(da: xr.DataArray) -> str | None:
     return None
 
 
+def mended(da: xr.DataArray) -> xr.DataArray:
+    """The field with its cell numbers along its cells, where renaming left the index behind."""
+    name = find_cells(da)
+    if name is None or set(da[name].dims) <= set(da.dims):
+        return da
+    ids = da.coords[name]
+    dims = [d for d, n in da.sizes.items() if n == ids.size and d not in da.drop_vars(name).coords]
+    if len(dims) != 1:
+        raise GridError(
+            f"{name!r} is along {ids.dims[0]!r}, a dimension that the field has not: rename before "
+            "xdggs.decode"
+        )
+    level, scheme = cell_scheme(da, name)
+    attrs = {"grid_name": "healpix", "level": level, "indexing_scheme": scheme}
+    import xdggs
+
+    fresh = da.drop_vars(name).assign_coords({name: (dims[0], ids.values, attrs)})
+    return fresh.pipe(xdggs.decode, name=name)
+
+
 def healpix_grid(da: xr.DataArray, name: str) -> HealpixGrid:
     """The HEALPix grid of a DataArray whose cell coordinate is *name*, checked."""
     ids = da[name]
     (dim,) = ids.dims
-    level, scheme = _scheme(da, name)
+    level, scheme = cell_scheme(da, name)
     nested, level = _nested(ids, level, scheme)
     if not 2 <= level <= MAX_LEVEL:
         raise GridError(
@@ -194,7 +214,7 @@ def healpix_grid(da: xr.DataArray, name: str) -> HealpixGrid:
     return HealpixGrid((str(dim),), level, cells, order, len(nested))
 
 
-def _scheme(da: xr.DataArray, name: str) -> tuple[int | None, str]:
+def cell_scheme(da: xr.DataArray, name: str) -> tuple[int | None, str]:
     """Level and indexing scheme, from the index or from the attributes."""
     import xdggs
 

@@ -62,7 +62,7 @@ def denoised(maps: Maps, task: Task, index: int) -> Solution:
     domain = make_domain(engine, ~np.isnan(maps.target), task.parameters.min_coverage)
     data = tensor((maps.initial - mean) / std)
     added = tensor(np.concatenate([noise, -noise]) / std)
-    context = Context(0, [level], engine, maps.valid, mean, std)
+    context = Context(0, [level], engine, maps.valid, mean, std, task.frame, index)
     terms = [prepared(term, context) for term in task.terms]
     problem = Noisy(engine, domain, task.constraint, data, added, cross, terms)
     parts = []

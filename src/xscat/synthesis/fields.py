@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from .. import labels
 from ..engine.wavelets import Morlet, Wavelet
 from ..errors import check_choice
 from ..grids import find_grid
@@ -17,12 +16,8 @@ from ..inputs import check_field
 from ..options import get_options
 from ..parameters import STATISTICS, Parameters
 from ..statistics import make_parameters
-from .records import Constraint, Maps, Settings, Task
-
-Array = np.ndarray[Any, np.dtype[Any]]
-
-NOISE_DIM = "_noise"
-REASONS = ("tolerance", "max_iter", "stalled", "interrupted")
+from .mapping import mapped
+from .records import Constraint, Settings, Task
 
 
 def synthesize(
@@ -102,11 +97,11 @@ def synthesize(
     gaussianize : bool, default False
         Map the histogram to a Gaussian before, and back after.
     initial : DataArray, optional
-        Begin with this field instead of white noise.
-    update : DataArray of bool, optional
-        Cells that may change. The others keep the values of the target.
-    mask : DataArray of bool, optional
-        Cells of the target that do not count in its statistics.
+        Begin with this field instead of white noise; along ``realization``, each with its own.
+    update : DataArray, optional
+        True or 1: the cell may change. The others keep the values of the target.
+    mask : DataArray, optional
+        True or 1: the cell of the target counts in its statistics. 0, False and NaN: it does not.
     cross_with : DataArray, optional
         A second field: cross statistics with it are matched as well.
     upsample : int, default 0
@@ -157,7 +152,9 @@ def synthesize(
     """
     given = {k: v for k, v in locals().items() if k not in ("target", "return_history")}
     field, task, extras = grid_and_task(target, **given)
-    return mapped(target, field, extras, task, return_history)
+    return mapped(
+        field if isinstance(target, xr.DataArray) else target, field, extras, task, return_history
+    )
 
 
 def grid_and_task(
@@ -275,13 +272,6 @@ def _precision(field: xr.DataArray, dtype: str | None) -> str:
     return dtype
 
 
-def _core_dims(name: str, oriented: bool) -> list[str]:
-    """Dimensions of a statistic or of its standard deviation; a line has no orientations."""
-    name = name.removesuffix("_std")
-    dims = ("moment",) if name == "S0" else labels.DIMS[name]
-    return [d for d in dims if oriented or not d.startswith("l")]
-
-
 def _field_of(target: Any, like: xr.DataArray | None, mask: Any) -> xr.DataArray:
     """The field that gives the grid."""
     if isinstance(target, xr.Dataset):
@@ -299,197 +289,3 @@ def _larger(grid: Any, upsample: int) -> Any:
     if grid.kind == "healpix":
         raise ValueError("upsample= is for planes and lines: a sphere has one size")
     return replace(grid, shape=tuple(n * 2**upsample for n in grid.shape))
-
-
-@dataclass(frozen=True)
-class _Inputs:
-    """Names of the arrays that a block is given, after the index of the map."""
-
-    names: tuple[str, ...]
-    statistics: tuple[str, ...]
-
-
-def _statistics_of(
-    target: xr.Dataset, grid: Any
-) -> tuple[dict[str, xr.DataArray], list[list[str]]]:
-    """Statistics and standard deviations by name, and their dimensions."""
-    wanted = [n for n in target.data_vars if str(n).removesuffix("_std") in STATISTICS]
-    arrays = {str(n): target[n] for n in wanted}
-    core = [_core_dims(name, grid.oriented) for name in arrays]
-    for name, dims in zip(arrays, core, strict=True):
-        if not set(dims) <= set(arrays[name].dims):
-            raise ValueError(
-                f"{name} has the dimensions {arrays[name].dims}, not all of {tuple(dims)}: "
-                "pass statistics as covariance() returns them, and reduction= to reduce them"
-            )
-    return arrays, core
-
-
-def mapped(
-    target: xr.DataArray | xr.Dataset,
-    field: xr.DataArray,
-    extras: dict[str, xr.DataArray],
-    task: Task,
-    return_history: bool = False,
-) -> Any:
-    """Map the synthesis over the leading dimensions."""
-    grid, n_levels = task.grid, len(task.levels)
-    arrays: dict[str, xr.DataArray] = {}
-    if isinstance(target, xr.Dataset):
-        arrays, core = _statistics_of(target, grid)
-        field = field.isel({d: 0 for d in field.dims if d not in grid.dims})
-        lead = [d for d in arrays[next(iter(arrays))].dims if d not in core[0]]
-        sample = next(iter(arrays.values()))
-    else:
-        core, sample = [], target
-        lead = [d for d in target.dims if d not in grid.dims]
-    inputs = _Inputs(("field", *extras), tuple(arrays))
-    sizes = {d: sample.sizes[d] for d in lead}
-    index = xr.DataArray(
-        np.arange(int(np.prod([*sizes.values()]))).reshape(tuple(sizes.values())), dims=lead
-    )
-    if sample.chunks is not None:
-        index = index.chunk({d: sample.chunksizes[d] for d in lead})
-    stacks = ("realization", NOISE_DIM)
-    extra_core = [[*(d for d in stacks if d in x.dims), *grid.dims] for x in extras.values()]
-    several = task.realizations > 1
-    dtype = field.dtype if field.dtype.kind == "f" else np.dtype("float64")
-    out_core = [[*(("realization",) if several else ()), *grid.dims], ["level", "iteration"]]
-    new_sizes = {"realization": task.realizations} if several else {}
-    new_sizes |= {"level": n_levels, "iteration": task.settings.max_iter + 1}
-    changed = grid.shape != task.target_grid.shape
-    new_sizes |= dict(zip(grid.dims, grid.shape, strict=True)) if changed else {}
-    result, loss, iterations, stopped = xr.apply_ufunc(
-        _block,
-        index,
-        field,
-        *extras.values(),
-        *arrays.values(),
-        kwargs={"task": task, "inputs": inputs, "dtype": dtype.str},
-        input_core_dims=[[], list(grid.dims), *extra_core, *core],
-        output_core_dims=[*out_core, ["level"], ["level"]],
-        exclude_dims=set(grid.dims) if changed else set(),
-        vectorize=True,
-        dask="parallelized",
-        output_dtypes=[dtype, np.float64, np.int64, np.int64],
-        dask_gufunc_kwargs={"output_sizes": new_sizes},
-        join="exact" if not isinstance(target, xr.Dataset) else "override",
-        keep_attrs=False,
-    )
-    history = xr.Dataset({"loss": loss, "iterations": iterations, "stopped": stopped})
-    history = history.assign_coords(level=np.arange(n_levels)[::-1])
-    return _labelled(result, history, field, target, task, return_history)
-
-
-def _block(index: int, *arrays: Array, task: Task, inputs: _Inputs, dtype: str) -> tuple[Any, ...]:
-    """One map: field, losses (level, iteration), iterations and numbers of reasons (level,)."""
-    import torch
-
-    from ..engine.threads import torch_threads
-    from .denoising import denoised
-    from .task import run
-
-    given = dict(zip((*inputs.names, *inputs.statistics), arrays, strict=True))
-    grid = task.grid
-    with torch_threads(task.settings.threads), torch.inference_mode(False), torch.enable_grad():
-        search = run if task.denoising is None else denoised
-        solution = search(_maps(given, inputs, task), task, int(index))
-    values = grid.restore(solution.fields)
-    same = grid.shape == task.target_grid.shape
-    if same:
-        frozen = np.isnan(given["field"])
-        if "update" in given:
-            frozen = ~given["update"].astype(bool)
-        values = np.where(frozen, given["field"], values)
-    if task.realizations == 1:
-        values = values[0]
-    return values.astype(dtype), *_record(solution, task)
-
-
-def _record(solution: Any, task: Task) -> tuple[Array, Array, Array]:
-    n = len(solution.outcomes)
-    loss = np.full((n, task.settings.max_iter + 1), np.nan)
-    for row, outcome in zip(loss, solution.outcomes, strict=True):
-        length = min(len(row), len(outcome.history))
-        row[:length] = outcome.history[:length]
-    iterations = np.array([len(o.history) - 1 for o in solution.outcomes])
-    return loss, iterations, np.array([REASONS.index(o.reason) for o in solution.outcomes])
-
-
-def _maps(given: dict[str, Array], inputs: _Inputs, task: Task) -> Maps:
-    """Arrays in the order of the engine."""
-    grid = task.target_grid
-    cells = {
-        name: grid.arrange(np.asarray(given[name], dtype=float).reshape(-1, *grid.shape))
-        for name in inputs.names
-    }
-    field = cells["field"][0]
-    target: Any = field
-    if inputs.statistics:
-        target = {name: given[name] for name in inputs.statistics}
-    elif "source" in cells:
-        target = cells["source"][0]
-    if "mask" in cells and not inputs.statistics:
-        target = np.where(cells["mask"][0] > 0, np.nan, target)
-    valid = ~np.isnan(field)
-    if task.grid.shape != grid.shape:
-        valid = np.ones(int(np.prod(task.grid.shape)), bool)
-    update = None
-    if "update" in cells:
-        update = cells["update"][0] > 0
-        valid = valid | update
-    return Maps(
-        target,
-        valid,
-        base=None if update is None else field,
-        initial=cells.get("initial"),
-        update=update,
-        reference=cells["cross_with"][0] if "cross_with" in cells else None,
-        noise=cells.get("noise"),
-    )
-
-
-def _labelled(
-    result: xr.DataArray,
-    history: xr.Dataset,
-    field: xr.DataArray,
-    target: Any,
-    task: Task,
-    return_history: bool,
-) -> Any:
-    grid = task.grid
-    order = [d for d in field.dims if d in result.dims]
-    result = result.transpose(*[d for d in result.dims if d not in order], *order)
-    if grid.shape != task.target_grid.shape:
-        result = result.assign_coords(_continued(field, grid))
-    result.name, result.attrs = field.name, dict(field.attrs)
-    history.attrs = task.parameters.to_attrs() | {"seed": task.seed}
-    history["level"].attrs = {"long_name": "halvings of the resolution"}
-    history["stopped"].attrs = {
-        "long_name": "why the level ended",
-        "flag_values": list(range(len(REASONS))),
-        "flag_meanings": " ".join(REASONS),
-    }
-    history["loss"].attrs = {"long_name": "mean of |Φ(u) - Φ|² / σ²", "units": "1"}
-    result.attrs["seed"] = task.seed
-    if history["iterations"].chunks is None:
-        others = [d for d in history.iterations.dims if d != "level"]
-        last = history.loss.isel(iteration=history.iterations.clip(max=task.settings.max_iter))
-        worst = last.max(others)
-        result.attrs["iterations"] = history.iterations.max(others).values.tolist()
-        result.attrs["final_loss"] = worst.values.tolist()
-        by_level = history.stopped.transpose("level", ...).values.reshape(len(task.levels), -1)
-        result.attrs["stopped"] = [
-            " ".join(REASONS[code] for code in sorted(set(row))) for row in by_level
-        ]
-    return (result, history) if return_history else result
-
-
-def _continued(field: xr.DataArray, grid: Any) -> dict[str, Any]:
-    """Coordinates of a larger plane, continued evenly."""
-    coords = {}
-    for dim, n, step in zip(grid.dims, grid.shape, grid.spacing, strict=True):
-        if dim in field.coords and field[dim].dtype.kind in "iuf":
-            first = float(field[dim][0])
-            coords[dim] = (dim, first + step * np.arange(n), field[dim].attrs)
-    return coords

@@ -38,8 +38,9 @@ class Filling(Batch):
         grid, exists = self.levels[0].grid, self.valid[0]
         if self.reference is not None:
             exists = exists & ~np.isnan(self.reference[0])
-        near = closeness(maps.update.astype(bool), exists, grid, 2.0**task.parameters.J)
-        around = np.where(exists & np.isnan(maps.target), _TINY * near, near)
+        exists = exists & (maps.update | ~np.isnan(maps.target))  # or else masked
+        near = closeness(maps.update, exists, grid, 2.0**task.parameters.J)
+        around = np.where(maps.update, _TINY * near, near)
         self.near, self.around = (
             [np.nan_to_num(w) for w in coarsened(self.levels, np.where(exists, x, np.nan))]
             for x in (near, around)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from ..errors import check_choice
-from ..grids import find_grid
 from ..inputs import check_field
 from ..parameters import STATISTICS
 from ..terms import Statistics
-from .fields import NOISE_DIM, REASONS, grid_and_task, mapped
+from .alignment import Inputs, put_back, taken_out
+from .fields import grid_and_task
 from .harmonic import harmonic
+from .mapping import found, frames, labelled, mapped, over_maps, with_frame
 from .records import Denoising
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -60,8 +61,8 @@ def inpaint(
         A field on the same grid with the statistics wanted of the whole field, or statistics.
     J, L : int
         As in `synthesize`.
-    update : DataArray of bool, optional
-        Missing cells to fill; the others stay missing, such as land. Default: all.
+    update : DataArray, optional
+        True or 1: the missing cell is filled; the others stay missing, such as land. Default: all.
     **kwargs
         As in `synthesize`; without a target, ``statistics=("S1", "S2", "S3", "S4")``, ``tol=1`` and
         ``steps=1`` are the defaults.
@@ -87,11 +88,19 @@ def inpaint(
     (True, True)
     """
     da = check_field(da)
-    gaps = da.isnull() if update is None else da.isnull() & update
-    grid = find_grid(da, kwargs.get("dim"))
+    source = target if isinstance(target, xr.Dataset) else da
+    like: dict[str, Any] = {"like": da} if isinstance(target, xr.Dataset) else {}
+    history = kwargs.pop("return_history", False)
+    if target is None:
+        kwargs = {"statistics": STATISTICS[1:], "tol": 1.0, "steps": 1} | kwargs
+    field, task, extras = grid_and_task(source, J, L, **like, **kwargs)
+    gaps, grid, frame = da.isnull(), task.grid, frames(da, da, task)[0]
+    if update is not None:
+        gaps = gaps & frame.chosen(update, "update")
+    seen = da.where(frame.chosen(extras["mask"], "mask")) if "mask" in extras else da
     smooth = xr.apply_ufunc(
         _harmonic,
-        da,
+        seen,
         gaps,
         kwargs={"grid": grid},
         input_core_dims=[list(grid.dims)] * 2,
@@ -100,14 +109,8 @@ def inpaint(
         dask="parallelized",
         output_dtypes=[np.float64],
     )
-    source = target if isinstance(target, xr.Dataset) else da
-    like: dict[str, Any] = {"like": da} if isinstance(target, xr.Dataset) else {}
-    history = kwargs.pop("return_history", False)
-    if target is None:
-        kwargs = {"statistics": STATISTICS[1:], "tol": 1.0, "steps": 1} | kwargs
-    field, task, extras = grid_and_task(source, J, L, **like, **kwargs)
     task = replace(task, filling=target is None)
-    extras = {"initial": smooth} | extras | {"update": gaps}
+    extras = {"field": da, "initial": smooth} | extras | {"update": gaps}
     if isinstance(target, xr.DataArray):
         extras["source"] = check_field(target, "target")
     return mapped(source, field, extras, task, history)
@@ -218,23 +221,11 @@ def denoise(
     extras["initial"] = da
     std = None
     if isinstance(noise, xr.DataArray):
-        extras["noise"] = _realizations(check_field(noise, "noise"), da, noise_dim)
+        extras["noise"] = check_field(noise, "noise")
     else:
         std = float(noise)
-    return mapped(da, field, extras, replace(task, denoising=Denoising(std, cross)), history)
-
-
-def _realizations(noise: xr.DataArray, da: xr.DataArray, dim: str | None) -> xr.DataArray:
-    """The noise with its dimension of realizations under a known name."""
-    extra = [d for d in noise.dims if d not in da.dims] if dim is None else [dim]
-    if len(extra) != 1:
-        raise ValueError(
-            f"the noise has the dimensions {noise.dims}: it needs one more than the field, of "
-            "realizations; name it by noise_dim="
-        )
-    if noise.sizes[extra[0]] < 2:
-        raise ValueError("one realization of the noise does not tell its scatter: give ten or so")
-    return noise.rename({extra[0]: NOISE_DIM}).drop_vars(NOISE_DIM, errors="ignore")
+    task = replace(task, denoising=Denoising(std, cross))
+    return mapped(da, field, extras, task, history, noise_dim)
 
 
 def separate(
@@ -322,36 +313,24 @@ def separate(
     _, task, extras = grid_and_task(mixture, J, L, **({"steps": 1, "tol": 1.0} | kwargs))
     if extras:
         raise ValueError(f"{', '.join(extras)}: not for separate(), use terms of the components")
-    dims = list(task.grid.dims)
-    arrays = [mixture] if not isinstance(sigma, xr.DataArray) else [mixture, sigma]
-    fields, loss, iterations, stopped = xr.apply_ufunc(
-        _separated,
-        *arrays,
-        kwargs={"components": terms, "task": task, "sigma": sigma, "cross": cross},
-        input_core_dims=[dims] * len(arrays),
-        output_core_dims=[["component", *dims], ["level"], ["level"], ["level"]],
-        vectorize=True,
-        dask="parallelized",
-        output_dtypes=[np.float64, np.float64, np.int64, np.int64],
-        dask_gufunc_kwargs={
-            "output_sizes": {"component": len(terms), "level": len(task.levels)},
-        },
-    )
-    result = xr.Dataset(
-        {
-            name: fields.isel(component=i).transpose(*mixture.dims).astype(mixture.dtype)
-            for i, name in enumerate(terms)
-        }
-    )
-    for name in terms:
-        result[name].attrs = dict(mixture.attrs)
-    if mixture.chunks is None:
-        others = [d for d in iterations.dims if d != "level"]
-        result.attrs["final_loss"] = loss.max(others).values.tolist()
-        result.attrs["iterations"] = iterations.max(others).values.tolist()
-        codes = stopped.transpose("level", ...).values.reshape(len(task.levels), -1)
-        result.attrs["stopped"] = [" ".join(REASONS[c] for c in sorted(set(r))) for r in codes]
-    return result
+    frame, _ = frames(mixture, mixture, task)
+    cells = list(frame.grid.dims)
+    inputs: Inputs = {"mixture": (mixture.drop_vars(list(mixture.coords)), cells)}
+    if isinstance(sigma, xr.DataArray):
+        inputs["sigma"] = frame.aligned(sigma, "sigma"), cells
+        sigma = None
+    task = with_frame(task, [t for wanted in terms.values() for t in wanted], frame)
+    for name, wanted in terms.items():
+        terms[name], arrays = taken_out(wanted, frame, f"component {name!r}: ")
+        inputs |= arrays
+    dtype = mixture.dtype if mixture.dtype.kind == "f" else np.dtype("float64")
+    solver = _Separation(terms, sigma, cross)
+    fields, history = over_maps(solver, inputs, frame, task, len(terms), dtype)
+    parts = {}
+    for i, name in enumerate(terms):
+        parts[name] = labelled(fields.isel(_stack=i), mixture, frame, frame)
+        parts[name].attrs = dict(mixture.attrs)
+    return xr.Dataset(parts, attrs=found(history))
 
 
 def _terms(wanted: Any) -> list[Any]:
@@ -361,21 +340,17 @@ def _terms(wanted: Any) -> list[Any]:
     return list(wanted) if isinstance(wanted, list | tuple) else [wanted]
 
 
-def _separated(
-    values: Array, *sigma_values: Array, components: Any, task: Any, sigma: Any, cross: Any
-) -> tuple[Array, ...]:
-    """One map: fields (component, ...), losses, iterations and numbers of reasons (level,)."""
-    import torch
+@dataclass(frozen=True)
+class _Separation:
+    """The separation of one map from its arrays."""
 
-    from ..engine.threads import torch_threads
-    from .mixture import solve_mixture
+    components: Mapping[str, Sequence[Any]]
+    sigma: float | None
+    cross: str | None
 
-    error = sigma_values[0] if sigma_values else sigma
-    with torch_threads(task.settings.threads), torch.inference_mode(False), torch.enable_grad():
-        fields, outcomes = solve_mixture(values, components, task, error, cross)
-    return (
-        fields,
-        np.array([o.best for o in outcomes]),
-        np.array([len(o.history) - 1 for o in outcomes]),
-        np.array([REASONS.index(o.reason) for o in outcomes]),
-    )
+    def __call__(self, given: dict[str, Array], task: Any, number: int) -> tuple[Array, Any]:
+        from .mixture import solve_mixture
+
+        components = {name: put_back(terms, given) for name, terms in self.components.items()}
+        sigma = given.get("sigma", self.sigma)
+        return solve_mixture(given["mixture"], components, task, sigma, self.cross, number)

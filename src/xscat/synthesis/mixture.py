@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import xarray as xr
 
 from ..terms import Pixels, Statistics
 from .denoising import amplified
@@ -34,6 +33,7 @@ def solve_mixture(
     task: Task,
     sigma: float | Array | None,
     cross: str | None,
+    number: int = 0,
 ) -> tuple[Array, list[Outcome]]:
     """Fields (component, *shape) in the units of the mixture (*shape), and how they were found."""
     grid, levels = task.grid, task.levels
@@ -43,13 +43,14 @@ def solve_mixture(
     valid = [~np.isnan(x) for x in data]
 
     def stage(k: int, engine: Any) -> Stage:
-        context = Context(k, levels, engine, valid[k], 0.0, std)
+        context = Context(k, levels, engine, valid[k], 0.0, std, task.frame, number)
         total = context.tensor(np.nan_to_num(data[k]))[None]
         targets = [_target(terms, context) for terms in components.values()]
         losses = [_component_loss(terms, context) for terms in components.values()]
         if cross is not None:
             losses += [_between(i, targets, context, total, cross) for i in _pairs(targets)]
-        noise = None if sigma is None else _data_term(mixture, sigma).prepare(context)
+        data_term: Any = Pixels
+        noise = None if sigma is None else data_term(mixture, sigma).prepare(context)
         power = np.stack([_power(t, context) for t in targets])
         means = [0.0 if t is None else float(t.nanmean()) for t in targets]
 
@@ -79,11 +80,6 @@ def solve_mixture(
         fields = np.concatenate([fields, (data[0] - fields.sum(0))[None]])
     fields = np.where(valid[0], fields * std, np.nan)
     return grid.restore(fields), solution.outcomes
-
-
-def _data_term(mixture: Array, sigma: float | Array) -> Pixels:
-    error = xr.DataArray(sigma) if isinstance(sigma, np.ndarray) else sigma
-    return Pixels(xr.DataArray(mixture), error)
 
 
 def _with_rest(fields: Tensor, total: Tensor) -> Tensor:

@@ -75,6 +75,8 @@ class Task:
     denoising: Denoising | None = None
     filling: bool = False
     """Whether the cells that may change are gaps, to become like their surroundings."""
+    frame: Any = None
+    """Labels of the result, where terms may ask for them."""
 
     @property
     def levels(self) -> list[Level]:
@@ -89,7 +91,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Maps:
-    """Arrays (cells,) of one map in the engine's order; (realization, cells) the initial one."""
+    """Arrays (cells,) of one map in the engine's order; (1 or realization, cells) the start."""
 
     target: Array | Mapping[str, Array]
     """Values, NaN where they do not count, or arrays of statistics."""

@@ -34,6 +34,8 @@ class Context:
         The transforms.
     mean, std : float
         Fields are ``(values - mean) / std``.
+    frame, map_number
+        The labels of the result, and which of its maps this is.
     """
 
     number: int
@@ -42,6 +44,8 @@ class Context:
     valid: Array
     mean: float
     std: float
+    frame: Any = None
+    map_number: int = 0
 
     @property
     def level(self) -> Level:
@@ -60,11 +64,18 @@ class Context:
         spec = self.engine.spec
         return torch.as_tensor(np.array(values), dtype=spec.dtype, device=spec.device)
 
+    def values(self, field: Any) -> Array:
+        """A DataArray by its labels, or an array as it is: (..., *shape) on the cells."""
+        if hasattr(field, "dims"):
+            if self.frame is None:
+                raise TypeError("the labels of the result are not known here: pass an array")
+            field = self.frame.of_map(field, self.map_number)
+        return np.asarray(field, dtype=float)
+
     def field(self, values: Any, standardize: bool = True) -> Array:
-        """Values (..., *shape) on the grid of the result, on this level (..., cells)."""
+        """A DataArray, or values (..., *shape) on the cells of the result, here (..., cells)."""
         grid = self.levels[0].grid
-        values = getattr(values, "values", values)
-        cells = grid.arrange(np.asarray(values, dtype=float).reshape(-1, *grid.shape))
+        cells = grid.arrange(self.values(values).reshape(-1, *grid.shape))
         if standardize:
             cells = (cells - self.mean) / self.std
         return coarsened(self.levels[: self.number + 1], cells)[-1]
@@ -170,7 +181,10 @@ class Batch:
         return solve(self.levels, self._stage, self.free, self.task.settings)
 
     def _context(self, k: int, engine: Any) -> Context:
-        return Context(k, self.levels, engine, self.valid[k], self.mean, self.std)
+        frame = self.task.frame
+        return Context(
+            k, self.levels, engine, self.valid[k], self.mean, self.std, frame, self.index
+        )
 
     def _stage(self, k: int, engine: Any) -> Stage:
         context = self._context(k, engine)
@@ -239,6 +253,8 @@ class Batch:
         """Noise, the same for a seed, a map and a realization; or the given start."""
         if self.initial is not None:
             guess = np.nan_to_num(self.initial[k])
+            if len(guess) > 1:
+                return guess[list(self.members)]
             return np.broadcast_to(guess, (len(self.members), guess.shape[-1]))
         noise = self._noise(k, attempt)
         return colored(self.levels[k], noise, amplitude, self.valid[k], 1.0)

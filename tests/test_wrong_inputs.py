@@ -19,8 +19,7 @@ import xarray as xr
 import xdggs
 
 import xscat
-from helpers import healpix, line, plane, sphere
-from xscat import terms
+from helpers import plane, sphere
 
 HOME = pathlib.Path(xscat.__file__).parent
 ERRORS = (TypeError, ValueError)
@@ -89,7 +88,9 @@ GRID = {
     "missing label": lambda: even().assign_coords(x=[np.nan, *range(1, 16)]),
     "texts as labels": lambda: even().assign_coords(x=list("abcdefghijklmnop")),
     "booleans as labels": lambda: even().assign_coords(x=np.arange(16) > 7),
-    "labels of two dims": lambda: even().stack(z=("y", "x"))[:16].expand_dims(y=16).rename(z="x"),
+    "labels of two dims": lambda: (
+        even().drop_vars("x").assign_coords(x=(("y", "x"), even().values))
+    ),
     "two units": lambda: even().assign_coords(x=("x", range(16), {"units": "m"})),
     "bare sphere": lambda: xr.DataArray(np.ones(192), dims="pix"),
     "bare spheres": lambda: xr.DataArray(np.ones((2, 192)), dims=("time", "pix")),
@@ -192,7 +193,7 @@ WRONG = {
     "paths": FIELD | {"a field": even},
     "datasets": {"None": None, "numbers": [1, 2], "empty": [], "arrays": [np.ones(3)], "fields": lambda: [even()],
                  "no statistics": [BARE], "text": "S1", "other kinds": lambda: [stats(), stats().scat.normalize()]},
-    "label list": {"a number": 3, "too few": ["a"], "too many": list("abcde")},
+    "label list": {"a number": 3, "none": [], "too many": list("abcde")},
 }  # fmt: skip
 
 
@@ -361,12 +362,15 @@ ARGUMENTS = {
     ),
 }  # fmt: skip
 
+# What has no name in a message: the field, its dimensions and coordinates.
+GRID_WORDS = ["field", "dimension", "coordinate", "cell_ids", "cells"]
+
 # What a message may call an argument, beside its name.
 ALSO = {
-    "da": ["field"], "a": ["field"], "target": ["field"], "mixture": ["field"],
+    "da": GRID_WORDS, "a": ["statistic", "Dataset", *GRID_WORDS], "target": GRID_WORDS, "mixture": GRID_WORDS,
     "ds": ["statistic", "Dataset"], "datasets": ["statistic", "Dataset"],
     "paths": ["path", "DataArray"], "vector": ["path", "vector", "DataArray"],
-    "over": ["dimension"], "seed": ["seed"], "j": ["J", "scale"],
+    "over": ["dimension"], "statistics": ["statistic"], "seed": ["seed"], "j": ["J", "scale"],
 }  # fmt: skip
 
 
@@ -525,7 +529,7 @@ RIGHT = {
         lambda: even().assign_coords(lat=("y", dask.array.ones(16))), even
     ),
     "renamed cells": (
-        lambda: _decoded(_cells()).rename(cells="cell_ids"), lambda: _decoded(_cells())
+        lambda: _renamed(_decoded(_cells())), lambda: _decoded(_cells())
     ),
     "cells without index": (_cells, lambda: _decoded(_cells())),
     "cells as whole floats": (

@@ -154,35 +154,35 @@ def clean(
             found["infinite values"] = infinite
             found[f"values beyond ±{LARGEST:g}"] = (abs(values) > LARGEST) & ~infinite
     for fill in fills:
-        # a fill value may have been written in single precision, or in that of the values
-        found[f"values equal to the fill value {fill:g}"] = np.isin(
-            values, _as_stored(fill, values)
-        )
+        found[f"values equal to the fill value {fill:g}"] = _equal(values, fill)
     found = {what: where for what, where in found.items() if where.any()}
     if not found:
         return values
     if not quiet:
-        _warn(found, fills, argument, counted)
+        _warn(values, found, argument, counted)
     dtype = values.dtype if values.dtype.kind == "f" else float
     return np.where(np.logical_or.reduce(list(found.values())), np.nan, values).astype(dtype)
 
 
-def _warn(found: dict[str, Array], fills: list[float], argument: str, counted: bool) -> None:
+def _equal(values: Array, fill: float) -> Array:
+    """Where values are a fill value, which may have been written in single precision."""
+    if values.dtype.kind != "f":
+        return np.asarray(values == fill)
+    return abs(values - fill) <= 2.0**-23 * abs(fill)
+
+
+def _warn(values: Array, found: dict[str, Array], argument: str, counted: bool) -> None:
+    """One warning of all that was found, with the line that puts NaN there."""
     what = " and ".join(f"{int(w.sum())} {k}" if counted else k for k, w in found.items())
     code = code_name(argument)
-    good = [f"({code} != {fill!r})" for fill in fills] + [f"(abs({code}) < {LARGEST:g})"]
+    wrong = [values[where][0] for where in found.values()]
+    good = [f"({code} != {v.item()!r})" for v in wrong if abs(v) <= LARGEST]
+    good += [f"(abs({code}) < {LARGEST:g})"] * (len(good) < len(wrong))
     warnings.warn(
         f"{argument} has {what}: they count as missing. Put NaN in their place, "
         f"`{code}.where({' & '.join(good)})`, or open files with mask_and_scale=True",
         stacklevel=2,
     )
-
-
-def _as_stored(fill: float, values: Array) -> Array:
-    if values.dtype.kind != "f":
-        return np.array([fill])
-    with np.errstate(over="ignore"):
-        return np.array([fill, np.float32(fill), values.dtype.type(fill)]).astype(values.dtype)
 
 
 def _check_units(values: Array, argument: str) -> None:

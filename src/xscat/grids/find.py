@@ -46,7 +46,7 @@ def find_grid(da: xr.DataArray, dim: Hashable | Sequence[Hashable] | None = None
 def _named(da: xr.DataArray, dim: Hashable | Sequence[Hashable]) -> tuple[str, ...]:
     names = dim if isinstance(dim, Sequence) and not isinstance(dim, str) else (dim,)
     dims = tuple(map(str, names))
-    if len(dims) > 2 or len(set(dims)) < len(dims):
+    if not 1 <= len(dims) <= 2 or len(set(dims)) < len(dims):
         raise GridError(f"dim={dim!r}: name one dimension of a line or two (y, x) of a plane")
     for name in dims:
         check_choice("dim", name, map(str, da.dims), GridError)

@@ -80,7 +80,9 @@ FIELDS = {
     "months": (series(MONTHS), {}),
     "uneven numbers": (flat(y=RISING**1.2), {}),
     "uneven latitudes": (
-        flat(y=(GAUSSIAN, "degrees_north"), x=(7 * RISING, "degrees_east")).rename(y="lat", x="lon"),
+        flat(y=(GAUSSIAN, "degrees_north"), x=(7 * RISING, "degrees_east")).rename(
+            y="lat", x="lon"
+        ),
         {"dim": ("lat", "lon")},
     ),
     "other units": (flat(y=(RISING, "m"), x=(RISING, "km")), {}),
@@ -165,7 +167,8 @@ def test_cells_renamed_as_their_numbers():
     renamed = field.rename(cells="cell_ids")
     xr.testing.assert_identical(covariance(renamed), covariance(field))
     new = OTHERS["synthesize"](renamed, seed=0)
-    assert new.dims == ("cell_ids",) and new.xindexes["cell_ids"].grid_info.level == 2
+    assert new.dims == ("cell_ids",)
+    assert new.xindexes["cell_ids"].grid_info.level == 2
 
 
 @pytest.mark.parametrize("case", WORK)

@@ -175,8 +175,8 @@ def _warn(values: Array, found: dict[str, Array], argument: str, counted: bool) 
     """One warning of all that was found, with the line that puts NaN there."""
     what = " and ".join(f"{int(w.sum())} {k}" if counted else k for k, w in found.items())
     code = code_name(argument)
-    wrong = [values[where][0] for where in found.values()]
-    good = [f"({code} != {v.item()!r})" for v in wrong if abs(v) <= LARGEST]
+    wrong = [values[where][0].item() for where in found.values()]
+    good = [f"({code} != {v!r})" for v in wrong if abs(v) <= LARGEST]
     good += [f"(abs({code}) < {LARGEST:g})"] * (len(good) < len(wrong))
     warnings.warn(
         f"{argument} has {what}: they count as missing. Put NaN in their place, "

@@ -92,7 +92,7 @@ def _even(coordinate: xr.DataArray, values: Array) -> str:
     step = steps[np.abs(steps).argmin()]
     counts = steps / step
     whole = np.abs(counts - counts.round()).max() < 1e-2
-    gaps = whole and 1 < counts.round().max() and counts.round().sum() < 100 * len(values)
+    gaps = whole and counts.round().max() > 1 and counts.round().sum() < 100 * len(values)
     n = round(counts.round().sum()) + 1 if gaps else len(values)
     labels = f"np.linspace({float(values[0])!r}, {float(values[-1])!r}, {n})"
     quarter = f"{abs(float(step)) / 4:g}"

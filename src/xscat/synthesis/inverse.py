@@ -88,6 +88,8 @@ def inpaint(
     (True, True)
     """
     da = check_field(da)
+    if target is not None and not isinstance(target, xr.Dataset):
+        target = check_field(target, "target")
     source = target if isinstance(target, xr.Dataset) else da
     like: dict[str, Any] = {"like": da} if isinstance(target, xr.Dataset) else {}
     history = kwargs.pop("return_history", False)
@@ -112,7 +114,7 @@ def inpaint(
     task = replace(task, filling=target is None)
     extras = {"field": da, "initial": smooth} | extras | {"update": gaps}
     if isinstance(target, xr.DataArray):
-        extras["source"] = check_field(target, "target")
+        extras["source"] = target
     return mapped(source, field, extras, task, history)
 
 

@@ -386,7 +386,8 @@ ALSO = {
     "mixture": GRID_WORDS,
     "ds": ["statistic", "Dataset"], "datasets": ["statistic", "Dataset"],
     "paths": ["path", "DataArray"], "vector": ["path", "vector", "DataArray"],
-    "over": ["dimension"], "components": ["component"], "statistics": ["statistic"], "seed": ["seed"], "j": ["J", "scale"],
+    "over": ["dimension"], "components": ["component"], "statistics": ["statistic"],
+    "j": ["J", "scale"],
 }  # fmt: skip
 
 

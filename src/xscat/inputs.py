@@ -147,12 +147,13 @@ def clean(
     """
     found: dict[str, Array] = {}
     if values.dtype.kind == "f" and values.size:
-        low, high = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
+        low, high = (float(f.reduce(values, axis=None)) for f in (np.fmin, np.fmax))
         if high > LARGEST or low < -LARGEST:
-            _check_units(values, argument)
             infinite = np.isinf(values)
+            beyond = (abs(values.astype(np.float64)) > LARGEST) & ~infinite
+            _check_units(values, beyond, argument)
             found["infinite values"] = infinite
-            found[f"values beyond ±{LARGEST:g}"] = (abs(values) > LARGEST) & ~infinite
+            found[f"values beyond ±{LARGEST:g}"] = beyond
     for fill in fills:
         found[f"values equal to the fill value {fill:g}"] = _equal(values, fill)
     found = {what: where for what, where in found.items() if where.any()}
@@ -185,16 +186,13 @@ def _warn(values: Array, found: dict[str, Array], argument: str, counted: bool) 
     )
 
 
-def _check_units(values: Array, argument: str) -> None:
+def _check_units(values: Array, beyond: Array, argument: str) -> None:
     """Raise where all values are too large, so that none would be left of a real field."""
-    with np.errstate(invalid="ignore"):
-        beyond = abs(values) > LARGEST
-        left = (abs(values) <= LARGEST).any()
-    finite = values[beyond & np.isfinite(values)]
-    if not left and finite.size and (finite != finite[0]).any():
+    large = abs(values[beyond])
+    if large.size and not (np.isfinite(values) & ~beyond).any() and (large != large[0]).any():
         raise ValueError(
             f"all values of {argument} are beyond ±{LARGEST:g}, where they count as missing: "
-            f"change the units, e.g. `{code_name(argument)} / {float(np.median(abs(finite))):.0e}`"
+            f"change the units, e.g. `{code_name(argument)} / {float(np.median(large)):.0e}`"
         )
 
 

@@ -9,8 +9,11 @@ from itertools import product
 import numpy as np
 
 
-def morlets(shape, J, L, step=None):
-    """Fourier transforms (J, L, *shape) of the periodized Morlet wavelets; L = 1 on a line."""
+def morlets(shape, J, L, step=None, cut=False):
+    """Fourier transforms (J, L, *shape) of the periodized Morlet wavelets; L = 1 on a line.
+
+    With *cut* they end at three standard deviations of the longer side of their envelope.
+    """
     step = step or (1.0,) * len(shape)
     result = np.empty((J, L, *shape), complex)
     for j, l in np.ndindex(J, L):
@@ -27,6 +30,9 @@ def morlets(shape, J, L, step=None):
                 across = (y * np.cos(angle) - x * np.sin(angle)) * 4 / L
                 width = L / 4
             g = np.exp(-(along**2 + across**2) / (2 * sigma**2))
+            if cut:
+                support = 3 * sigma * max(1, L / 4)
+                g = g * (sum(np.square(a) for a in np.ix_(*axis)) <= support**2 * (1 + 1e-12))
             g *= np.prod(np.abs(step)) / (np.sqrt(2 * np.pi) * sigma) ** len(shape) / width
             wave = wave + g * np.exp(1j * xi * along)
             envelope = envelope + g

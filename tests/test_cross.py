@@ -230,9 +230,9 @@ def test_what_is_no_field_is_an_error():
         a.scat.cross(b.values, J=1)
     with pytest.raises(TypeError, match="complex"):
         a.scat.cross(1j * b, J=1)
-    with pytest.raises(ValueError, match=r"either a second field b or dim="):
+    with pytest.raises(ValueError, match=r"either a second field b or over="):
         a.scat.cross(J=1)
-    with pytest.raises(ValueError, match=r"either a second field b or dim="):
+    with pytest.raises(ValueError, match=r"either a second field b or over="):
         a.scat.cross(b, over="y", J=1)
 
 
@@ -352,7 +352,7 @@ def test_correlation_coefficients_of_pairs():
 
 def test_pairs_along_what_is_no_dimension():
     maps = stack("sphere", 0, 1, dim="frequency")
-    with pytest.raises(ValueError, match=r"dim='frequencies' is not one of .* mean 'frequency'"):
+    with pytest.raises(ValueError, match=r"over='frequencies' is not one of .* mean 'frequency'"):
         maps.scat.cross(over="frequencies", J=1)
 
 

@@ -143,6 +143,79 @@ def test_gradient_flow_has_no_curl_on_a_plane():
     np.testing.assert_allclose(swirl.S2.sel(mode="curl"), power, rtol=1e-9)
 
 
+def gradient_flow(n, slope, seed=0):
+    """The flow of a periodic potential: spectral derivatives, power falling as k^-slope."""
+    k = 2 * np.pi * np.fft.fftfreq(n)
+    length = np.hypot(k, k[:, None])
+    noise = np.fft.fft2(np.random.default_rng(seed).normal(size=(n, n)))
+    potential = noise * np.where(length > 0, length, np.inf) ** (-slope / 2 - 1)
+    k[n // 2] = 0  # a real derivative has none at Nyquist
+    u, v = (np.fft.ifft2(1j * q * potential).real for q in (k[None, :], k[:, None]))
+    return flow(u, v)
+
+
+def flow(u, v, **coords):
+    return xr.Dataset({"u": (("y", "x"), u), "v": (("y", "x"), v)}, coords)
+
+
+@pytest.mark.parametrize("slope", [1.5, 2, 3])
+@pytest.mark.parametrize("boundary", ["valid", "periodic"])
+def test_gradient_flow_has_no_curl_beside_borders_and_gaps(slope, boundary):
+    ds = gradient_flow(160, slope)
+    y, x = np.ogrid[:160, :160]
+    if boundary == "valid":
+        ds = ds.isel(y=slice(20, 148), x=slice(9, 150))
+    else:
+        ds = ds.where(xr.DataArray(np.hypot(y - 60, x - 70) > 20, dims=("y", "x")))
+    power = ds.scat.covariance(J=4, spin=1, boundary=boundary, statistics=["S2"]).S2
+    leak = power.sel(mode="curl") / power.sel(mode="divergence")
+    assert (leak < 1e-4).all(), leak.values
+
+
+@pytest.mark.parametrize("spin", [1, 2])
+def test_constant_and_linear_components_have_no_modes(spin):
+    y, x = np.meshgrid(np.arange(56.0), np.arange(60.0), indexing="ij")
+    for u, v in ((x, y), (-y, x), (y, 0 * x), (x, -y)):
+        S2 = flow(u + 3, v - 5).scat.covariance(J=2, spin=spin).S2
+        assert (S2 < 1e-20).all()
+
+
+@pytest.mark.parametrize("spin", [1, 2])
+@pytest.mark.parametrize("beyond", [np.nan, 1e12])
+def test_modes_beside_a_gap_are_those_without_it(spin, beyond):
+    """The same coefficients, from a part, from data with a gap and whatever stands in it."""
+    ds = gradient_flow(96, 3, seed=1)
+    below = xr.DataArray(np.broadcast_to((np.arange(96) >= 30)[:, None], (96, 96)), dims=("y", "x"))
+    part = ds.isel(y=slice(30, None)).scat.covariance(J=2, spin=spin)
+    gone = ds.where(below, beyond).scat.covariance(J=2, spin=spin, mask=below)
+    for name in ("S1", "S2", "S3", "S4"):
+        scale = float(abs(part[name]).max())
+        np.testing.assert_allclose(gone[name], part[name], atol=1e-10 * scale)
+
+
+@pytest.mark.parametrize("spin", [1, 2])
+def test_symmetries_on_a_plane_with_a_border(spin):
+    u, v = np.random.default_rng(2).normal(size=(2, 60, 60))
+    u[20:22, 31] = np.nan
+
+    def statistics(u, v, **coords):
+        return flow(np.ascontiguousarray(u), np.ascontiguousarray(v), **coords).scat.covariance(
+            J=2, spin=spin, statistics=["S1", "S2"]
+        )
+
+    here = statistics(u, v)
+    turned = (np.rot90(f, -1) for f in ((-v, u) if spin == 1 else (-u, -v)))
+    mirrored = (np.fliplr(f) for f in ((-u, v) if spin == 1 else (u, -v)))
+    descending = statistics(u[::-1], v[::-1], y=np.arange(60)[::-1], x=np.arange(60))
+    for other, l in (
+        (statistics(*turned), [2, 3, 0, 1]),
+        (statistics(*mirrored), [0, 3, 2, 1]),
+        (descending, [0, 1, 2, 3]),
+    ):
+        for name in ("S1", "S2"):
+            np.testing.assert_allclose(other[name].isel(l1=l).values, here[name], rtol=1e-9)
+
+
 def test_errors(pure_e):
     ds = pure_e[0]
     with pytest.raises(ValueError, match=r"two components.*ds\[\['Q', 'U'\]\]"):

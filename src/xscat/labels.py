@@ -172,6 +172,14 @@ def variable_attrs(name: str, fields: list[xr.DataArray], exponent: float) -> di
     return attrs | {"units": combined_units(*factors[base])}
 
 
+def keep_attributes(result: Any, sources: list[xr.DataArray]) -> None:
+    """Give coordinates the attributes that they have in the first of the sources, in place."""
+    for source in reversed(sources):
+        for name, coord in source.coords.items():
+            if name in result.coords and result[name].dims == coord.dims:
+                result[name].attrs = dict(coord.attrs)
+
+
 def labelled(
     variables: dict[str, xr.DataArray],
     fields: list[xr.DataArray],

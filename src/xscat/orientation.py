@@ -83,6 +83,7 @@ def dominant_orientation(
         keep_attrs=False,
     ).transpose(*da.dims)
     name = "dominant orientation" if da.name is None else f"dominant orientation of {da.name}"
+    labels.keep_attributes(result, [da])
     result.attrs = {"long_name": name, "units": "degrees", "scale": j}
     return result.rename("orientation")
 
@@ -112,6 +113,7 @@ def _angles(fields: Array, weights: Array, plan: Plan) -> Array:
             torch.as_tensor(np.array(weights)).to(plan.device), p.min_coverage
         )
         fields = np.array(fields, dtype=plan.dtype, order="C")
+        engine = engine.within(coverage)
         state = engine.start(torch.as_tensor(fields, device=plan.device), coverage)
         for i in range(j):
             state = engine.coarsen(state, i, coverage)

@@ -401,7 +401,10 @@ def compute(
     if regions is not None:
         sizes[str(regions.dims[0])] = regions.size
     core = [d for d in (layout.stacked,) if d is not None] + cells
-    inputs, input_dims = list(fields), [core] * len(fields)
+    used = {d for dims in out.values() for d in dims}
+    own = {*out, *used, *labels.coordinates(used, plan.parameters, plan.grid)}
+    inputs: list[xr.DataArray] = [without_coords(f, own) for f in fields]
+    input_dims = [core] * len(fields)
     if weights is not None:
         inputs.append(weights)
         input_dims.append([d for d in (layout.regions,) if d is not None] + cells)
@@ -418,12 +421,13 @@ def compute(
         output_dtypes=[
             complex_dtype if layout.is_complex(n) else np.dtype(plan.dtype) for n in out
         ],
-        dask_gufunc_kwargs={"output_sizes": {d: sizes[d] for dims in out.values() for d in dims}},
+        dask_gufunc_kwargs={"output_sizes": {d: sizes[d] for d in used}},
         keep_attrs=False,
     )
     results = results if isinstance(results, tuple) else (results,)
     variables = dict(zip(out, results, strict=True))
     ds = labels.labelled(variables, fields, plan.parameters, plan.grid)
+    labels.keep_attributes(ds, inputs)
     if layout.spin and layout.stacked in fields[0].coords:
         ds = ds.assign_coords({layout.stacked: fields[0][layout.stacked].variable})
     if layout.kind in ("cross", "pairs"):
@@ -431,13 +435,18 @@ def compute(
     return ds if regions is None else ds.assign_coords({str(regions.dims[0]): regions})
 
 
+def without_coords(field: xr.DataArray, names: set[str]) -> xr.DataArray:
+    """The field without the coordinates that have a name of the statistics' own."""
+    return field.drop_vars([c for c in field.coords if c in names and c not in field.dims])
+
+
 def check_dimensions(
     inputs: list[xr.DataArray], core: list[list[str]], out: dict[str, tuple[str, ...]]
 ) -> None:
     """Raise where the results would have a dimension of the inputs beside one of the same name."""
     others = {d for x, dims in zip(inputs, core, strict=True) for d in x.dims if d not in dims}
-    for dims in out.values():
-        for dim in dims:
+    for name, dims in out.items():
+        for dim in (name, *dims):
             if dim in others or dims.count(dim) > 1:
                 raise GridError(
                     f"the statistics have a dimension {dim!r} of their own: rename that of the "

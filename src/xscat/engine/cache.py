@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
 import torch
 from dask.base import tokenize
 
 # Masks whose coverage a grid keeps.
 _COVERAGES = 2
+
+# Results that a function of `remembered` keeps.
+_RESULTS = 32
+
+T = TypeVar("T")
 
 _lock = threading.Lock()
 _kept: OrderedDict[str, Any] = OrderedDict()
@@ -46,3 +53,24 @@ def coverage(grid: Any, weights: torch.Tensor, min_coverage: float) -> Any:
         if len(known) > _COVERAGES:
             known.popitem(last=False)
     return found
+
+
+def remembered(function: Callable[..., T]) -> Callable[..., T]:
+    """A function whose last results are kept, whatever its arguments are."""
+    results: OrderedDict[str, T] = OrderedDict()
+
+    @wraps(function)
+    def call(*args: Any) -> T:
+        key = tokenize(*args)
+        with _lock:
+            if key in results:
+                results.move_to_end(key)
+                return results[key]
+        found = function(*args)
+        with _lock:
+            results[key] = found
+            if len(results) > _RESULTS:
+                results.popitem(last=False)
+        return found
+
+    return call

@@ -32,6 +32,9 @@ class Transforms(Protocol):
     def coverage(self, weights: Tensor, min_coverage: float) -> Any:
         """Which coefficients count, given weights (R, cells); None if all do, and alike."""
 
+    def within(self, coverage: Any) -> Transforms:
+        """The transforms for a coverage: what follows is asked of these."""
+
     def start(self, fields: Tensor, coverage: Any) -> Any:
         """State of scale 0 of fields (batch, field, cells)."""
 
@@ -106,6 +109,7 @@ def moments(
 ) -> Moments:
     """Moments of fields (B, F, cells), with U = |W|^exponent, over the valid coefficients."""
     n_fields = fields.shape[1]
+    grid = grid.within(coverage)
     short_cut = coverage is None and average == "mean" and not variance
     result = Moments([], [], [], Moments([], [], []) if variance else None)
     found = grid.cascade(fields, second_layer, exponent) if short_cut else None

@@ -320,6 +320,10 @@ class Sphere:
         """Memory of the stencils."""
         return sum(operator.nbytes for operator in self._operators)
 
+    def within(self, coverage: SphereCoverage | None) -> Sphere:
+        """The transforms for a coverage: the same for all."""
+        return self
+
     def start(self, fields: Tensor, coverage: SphereCoverage | None) -> State:
         """State of scale 0 of fields (batch, field, cells)."""
         x = self.levels[0].arranged(fields).permute(2, 0, 1).contiguous()

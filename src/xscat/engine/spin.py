@@ -13,22 +13,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy import sparse
 
-from .flat import Flat, FlatCoverage, FlatSpec
+from .compact import Compact, FlatCoverage
+from .flat import Flat, FlatSpec
 from .operators import Operator
 from .sphere import Level, Sphere, SphereCoverage, SphereSpec, State
+from .spin_kernels import mode_wavelets
 from .spin_stencils import SpinFit, transport_angles
 from .stencils import SMOOTHING_RADIUS, smoothing_stencils
-from .wavelets import Array
+from .wavelets import MODE_RADIUS, Array
 
 Tensor = torch.Tensor
 
-# Width of the wavelets of the modes over that of the mother wavelet, where cells are missing. On a
-# plane they fall off as a cubed distance; this leaves as little of a missing region as for scalars.
+# Width of the wavelets of the modes over that of the mother wavelet on the sphere.
 MODE_SUPPORT = 1.5
 
 
@@ -44,7 +46,7 @@ class SpinFlatSpec(FlatSpec):
 
 
 class SpinFlat(Flat):
-    """The transforms of a spin field on a plane.
+    """The transforms of a spin field on a periodic plane without gaps.
 
     The wavelets of the modes, ``psi(k) cos(s phi)`` and ``psi(k) sin(s phi)`` on the components,
     are the wavelet of the fields E and B. So the spectra are turned once, by the angle of their
@@ -52,7 +54,12 @@ class SpinFlat(Flat):
     """
 
     spec: SpinFlatSpec
-    field_support = MODE_SUPPORT
+
+    @cached_property
+    @torch.inference_mode(False)
+    def compact(self) -> SpinCompact:
+        """The transforms for a border or for gaps."""
+        return SpinCompact(self.spec)
 
     @cached_property
     def _turn(self) -> tuple[Tensor, Tensor]:
@@ -74,12 +81,67 @@ class SpinFlat(Flat):
         )
         return cos.to(self.spec.device), sin.to(self.spec.device)
 
-    def start(self, fields: Tensor, coverage: FlatCoverage | None) -> Tensor:
+    def start(self, fields: Tensor, coverage: None) -> Tensor:
         """State of scale 0 of components (batch, 2, cells): spectra of E and B."""
         c1, c2 = super().start(fields, coverage).unbind(1)
         cos, sin = self._turn
         modes = torch.stack([cos * c1 + sin * c2, cos * c2 - sin * c1], 1)
         return 1j * modes if self.spec.spin == 1 else modes
+
+
+class SpinState(NamedTuple):
+    """Spectra of a spin field and of the moduli of its modes."""
+
+    components: Tensor
+    """(batch * mode, 2, ky, kx): what both wavelets of a mode act on."""
+    moduli: Tensor
+    """(batch, mode, column, ky, kx)"""
+
+
+class SpinCompact(Compact):
+    """The transforms of a spin field on a plane with a border or gaps (see `spin_kernels`)."""
+
+    spec: SpinFlatSpec
+    field_support = MODE_RADIUS
+
+    def _kernels(
+        self, kind: str, j: int, origin: tuple[float, float]
+    ) -> tuple[Array, tuple[Array, Array]]:
+        if kind == "modes":
+            return mode_wavelets(self.spec, j, origin)
+        return super()._kernels(kind, j, origin)
+
+    def start(self, fields: Tensor, coverage: FlatCoverage) -> SpinState:
+        """State of scale 0 of components (batch, 2, cells)."""
+        spectra = self._spectrum(fields, coverage.field)
+        spectra = 1j * spectra if self.spec.spin == 1 else spectra
+        c1, c2 = spectra.unbind(1)
+        components = torch.stack([c1, c2, c2, -c1], 1).unflatten(1, (2, 2)).flatten(0, 1)
+        return SpinState(components, spectra[:, :, None][:, :, :0])
+
+    def first(self, state: SpinState, j: int, coverage: FlatCoverage) -> tuple[Tensor, Tensor]:
+        """Coefficients W of scale j of the modes, real and imaginary part (batch, mode, l, P)."""
+        parts = zip(*self._values(j, True, state.components, "modes"), strict=True)
+        real, imag = (torch.stack(part, 1).unflatten(0, (-1, 2)) for part in parts)
+        return real, imag
+
+    def append(self, state: SpinState, U: Tensor, j: int, coverage: FlatCoverage) -> SpinState:
+        """State with the moduli of scale j (batch, mode, l, P) as further columns."""
+        return SpinState(state.components, super().append(state.moduli, U, j, coverage))
+
+    def rows(self, state: SpinState, j: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Real and imaginary part (batch, C, P) of all columns filtered at scale j."""
+        batch, modes, columns = state.moduli.shape[:3]
+        of_modes = self._values(j, False, state.components, "modes")
+        of_moduli = self._values(j, False, state.moduli.flatten(0, 2)[:, None])
+        for mode, modulus in zip(of_modes, of_moduli, strict=True):
+            real, imag = (
+                torch.cat(
+                    [m.view(batch, modes, 1, -1), u.view(batch, modes, columns, -1)], 2
+                ).flatten(1, 2)
+                for m, u in zip(mode, modulus, strict=True)
+            )
+            yield real, imag
 
 
 def _unit(z: Array) -> Array:

@@ -13,6 +13,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 # Parts of their peak below which a filter's transform and its envelope count as zero.
 FOURIER_CUT = 1e-8
 SUPPORT_CUT = np.exp(-4.5)  # three standard deviations of a Gaussian
+# Radius of the compact wavelets of E and B on a plane over that of the mother wavelet.
+MODE_RADIUS = 2.0
 
 
 @runtime_checkable

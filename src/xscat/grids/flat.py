@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from ..engine.wavelets import support_radius
+from ..engine.wavelets import MODE_RADIUS, support_radius
 from ..errors import GridError
 from .axes import axis, in_cells
 from .base import Array
@@ -45,8 +45,8 @@ class _RegularGrid:
         sizes = [n * abs(s) / self.step for n, s in zip(self.shape, self.spacing, strict=True)]
         if parameters.boundary == "periodic":
             return int(math.log2(min(sizes))) - 1
-        # the modes of a spin field need half as much again in the first layer
-        layers_wide = layers + 0.5 * bool(parameters.spin)
+        # the modes of a spin field need more in the first layer
+        layers_wide = layers + (MODE_RADIUS - 1) * bool(parameters.spin)
         radius = layers_wide * support_radius(parameters.wavelet, parameters.L)
         return math.ceil(math.log2(min(sizes) / (2 * radius)))
 

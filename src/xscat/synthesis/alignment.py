@@ -19,8 +19,8 @@ from ..terms import Prepared
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-NOISE_DIM = "_noise"
-REALIZATION_DIM = "_realization"
+NOISE_DIM = "__noise"
+REALIZATION_DIM = "__realization"
 
 
 @dataclass(frozen=True)

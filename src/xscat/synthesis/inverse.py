@@ -16,7 +16,7 @@ from ..terms import Statistics
 from .alignment import Inputs, put_back, taken_out
 from .fields import grid_and_task
 from .harmonic import harmonic
-from .mapping import found, frames, labelled, mapped, over_maps, with_frame
+from .mapping import STACK, found, frames, labelled, mapped, over_maps, with_frame
 from .records import Denoising
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -330,7 +330,7 @@ def separate(
     fields, history = over_maps(solver, inputs, frame, task, len(terms), dtype)
     parts = {}
     for i, name in enumerate(terms):
-        parts[name] = labelled(fields.isel(_stack=i), mixture, frame, frame)
+        parts[name] = labelled(fields.isel({STACK: i}), mixture, frame, frame)
         parts[name].attrs = dict(mixture.attrs)
     return xr.Dataset(parts, attrs=found(history))
 

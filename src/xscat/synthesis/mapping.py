@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,20 +26,20 @@ from .records import Maps, Task
 Array = np.ndarray[Any, np.dtype[Any]]
 
 REASONS = ("tolerance", "max_iter", "stalled", "interrupted")
-_STACK, _LEVEL, _ITERATION = "_stack", "_level", "_iteration"
+STACK, _LEVEL, _ITERATION = "__stack", "__level", "__iteration"  # no user has these
 
 
 def frames(target: Any, field: xr.DataArray, task: Task) -> tuple[Frame, Frame]:
     """Where the target is, and where the result."""
     grid = task.target_grid
-    one = field.isel({d: 0 for d in field.dims if d not in grid.dims}, drop=True)
+    one = first_along(field, [d for d in field.dims if d not in grid.dims])
     sample = field
     core = set(grid.dims)
     if isinstance(target, xr.Dataset):
         arrays = statistics_of(target, grid)
         sample, dims = next(iter(arrays.values()))
         core = set(dims)
-    sample = sample.isel({d: 0 for d in sample.dims if d in core}, drop=True)
+    sample = first_along(sample, [d for d in sample.dims if d in core])
     maps = sample.copy(data=np.arange(sample.size).reshape(sample.shape))
     frame = Frame(one, grid, maps, None if sample.chunks is None else dict(sample.chunksizes))
     if task.grid.shape == grid.shape:
@@ -47,6 +47,12 @@ def frames(target: Any, field: xr.DataArray, task: Task) -> tuple[Frame, Frame]:
     zeros = np.broadcast_to(0.0, task.grid.shape)
     larger = xr.DataArray(zeros, dims=grid.dims, coords=_continued(field, task.grid))
     return frame, replace(frame, field=larger, grid=task.grid)
+
+
+def first_along(da: xr.DataArray, dims: Sequence[Hashable]) -> xr.DataArray:
+    """The first element along dimensions, without the coordinates that these have."""
+    da = da.drop_vars([c for c, v in da.coords.items() if not set(dims).isdisjoint(v.dims)])
+    return da.isel(dict.fromkeys(dims, 0))
 
 
 def _continued(field: xr.DataArray, grid: Any) -> dict[str, Any]:
@@ -95,7 +101,7 @@ def over_maps(
 ) -> tuple[xr.DataArray, xr.Dataset]:
     """Fields (..., _stack, *cells) from a function of the arrays of one map, and their history."""
     # the result may be larger than the target
-    out = {f"_{d}": n for d, n in zip(task.grid.dims, task.grid.shape, strict=True)}
+    out = {f"__{d}": n for d, n in zip(task.grid.dims, task.grid.shape, strict=True)}
     n_levels = len(task.levels)
     history = {_LEVEL: n_levels, _ITERATION: task.settings.max_iter + 1}
     maps = frame.maps.drop_vars(list(frame.maps.coords))
@@ -106,11 +112,11 @@ def over_maps(
         *(array for array, _ in inputs.values()),
         kwargs={"solver": solver, "names": tuple(inputs), "task": task, "dtype": dtype.str},
         input_core_dims=[[], *(core for _, core in inputs.values())],
-        output_core_dims=[[_STACK, *out], [*history], [_LEVEL], [_LEVEL]],
+        output_core_dims=[[STACK, *out], [*history], [_LEVEL], [_LEVEL]],
         vectorize=True,
         dask="parallelized",
         output_dtypes=[dtype, np.float64, np.int64, np.int64],
-        dask_gufunc_kwargs={"output_sizes": {_STACK: n_stack} | out | history},
+        dask_gufunc_kwargs={"output_sizes": {STACK: n_stack} | out | history},
         join="exact",
         keep_attrs=False,
     )
@@ -178,7 +184,7 @@ def mapped(
     solver = _Synthesis(from_statistics)
     task = replace(task, terms=tuple(terms))
     result, history = over_maps(solver, inputs, frame, task, task.realizations, dtype)
-    result = result.rename({_STACK: "realization"}) if several else result.isel({_STACK: 0})
+    result = result.rename({STACK: "realization"}) if several else result.isel({STACK: 0})
     result = labelled(result, field, frame, there)
     result.attrs = dict(field.attrs) | {"seed": task.seed} | found(history)
     return (result, _history(history, frame, task)) if return_history else result
@@ -188,7 +194,7 @@ def _moved(inputs: Inputs, frame: Frame, there: Frame) -> Inputs:
     """Inputs on the cells of the result, under the names that these have in a block."""
     if there is frame:
         return inputs
-    names = {d: f"_{d}" for d in there.grid.dims}
+    names = {d: f"__{d}" for d in there.grid.dims}
     return {
         k: (x.rename(names), [names.get(d, d) for d in core]) for k, (x, core) in inputs.items()
     }

@@ -564,7 +564,7 @@ def test_what_is_right(name, case):
     first = next(iter(ARGUMENTS[name][1]))
     both = []
     for field in (mine, expected):
-        fields = {first: field} | ({"b": field[::-1]} if name == "cross" else {})
+        fields = {first: field} | ({"b": field} if name == "cross" else {})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             both.append(call(name, **fields))

@@ -58,7 +58,7 @@ BAD_GRIDS = {
         ["'cell_ids'", "0..767", "768"],
     ),
     "fractions": (cells(IDS + 0.5), {}, ["'cell_ids'", "float64", "astype"]),
-    "missing numbers": (cells(np.r_[np.nan, IDS[1:]]), {}, ["'cell_ids'", "astype"]),
+    "missing numbers": (cells(np.r_[np.nan, IDS[1:]]), {}, ["'cell_ids'", "missing", "notnull"]),
     "text": (cells(IDS.astype(str)), {}, ["'cell_ids'", "<U", "astype"]),
     "no level": (
         xr.DataArray(
@@ -84,7 +84,8 @@ BAD_GRIDS = {
         ["'x'", "2 chunks", r".chunk({'x': -1})"],
     ),
     "chunked line": (line(64).chunk(x=40), {"dim": "x"}, ["'x'", "2 chunks", ".chunk"]),
-    "uneven": (even(i63=70.0), {}, ["'x'", "unevenly", "1 to 8", "interp"]),
+    "uneven": (even(i63=70.5), {}, ["'x'", "unevenly", "1 to 8.5", "interp", "drop_vars"]),
+    "gap": (even(i63=70.0), {}, ["'x'", "unevenly", "1 to 8", "reindex", "drop_vars"]),
     "repeated": (even(i10=9.0), {}, ["'x'", "repeated", "drop_duplicates"]),
     "unordered": (even(i10=20.0), {}, ["'x'", "unordered", "sortby"]),
     "missing coordinate": (even(i10=np.nan), {}, ["'x'", "missing"]),
@@ -172,7 +173,7 @@ def test_fields_that_are_no_real_numbers(dtype, words):
 
 
 def test_what_is_no_dataarray():
-    with pytest.raises(TypeError, match="DataArray is needed, got ndarray"):
+    with pytest.raises(TypeError, match="the field must be a DataArray, got ndarray"):
         xscat.covariance(np.ones((64, 64)))
     with pytest.raises(TypeError, match="Dataset"):
         xscat.covariance(plane(64, 64).to_dataset(name="sst"))

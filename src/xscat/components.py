@@ -8,6 +8,8 @@ from typing import Any
 import xarray as xr
 
 from .errors import check_choice
+from .grids.dims import check_dims
+from .inputs import check_field
 
 # What stands in the names of the first and the second component where they differ.
 _ROLES = {
@@ -24,12 +26,13 @@ def spin_field(
     component: Hashable | None,
     components: Sequence[Hashable] | None,
     convention: str,
+    mask: xr.DataArray | None,
 ) -> tuple[xr.DataArray, str]:
     """The components toward east and north, in this order, and their dimension."""
     check_choice("convention", convention, ("COSMO", "IAU"))
     dim = "component" if component is None else str(component)
     if isinstance(fields, xr.Dataset):
-        array = _of_dataset(fields, spin, dim, components)
+        array = _of_dataset(fields, spin, dim, components, mask)
     else:
         array = _of_array(fields, spin, dim, components)
     if array.chunks is not None:
@@ -38,7 +41,11 @@ def spin_field(
 
 
 def _of_dataset(
-    ds: xr.Dataset, spin: int, dim: str, components: Sequence[Hashable] | None
+    ds: xr.Dataset,
+    spin: int,
+    dim: str,
+    components: Sequence[Hashable] | None,
+    mask: xr.DataArray | None,
 ) -> xr.DataArray:
     names = list(ds.data_vars)
     if components is None and len(names) != 2:
@@ -50,7 +57,9 @@ def _of_dataset(
     standard = [ds[n].attrs.get("standard_name") for n in names]
     chosen = ordered(names, spin, components, standard)
     units = [ds[n].attrs.get("units") for n in chosen]
-    array = ds[chosen].to_dataarray(dim)
+    check_dims(ds, "the Dataset")
+    parts = {n: check_field(ds[n], f"variable {n!r}", mask) for n in chosen}
+    array = ds[chosen].assign(parts).to_dataarray(dim)
     array = array.assign_coords({dim: array[dim].astype(str)})
     array.name = "-".join(map(str, chosen))
     array.attrs = {"units": units[0]} if units[0] is not None and units[0] == units[1] else {}

@@ -9,12 +9,12 @@ import xarray as xr
 
 from .engine.wavelets import Morlet, Wavelet
 from .errors import GridError, check_choice
-from .grids import align_to, find_grid, mended
+from .grids import align_to, find_grid
+from .inputs import check_field
 from .keywords import checked_keywords
 from .parameters import STATISTICS
 from .statistics import (
     Scales,
-    check_field,
     compute,
     frame_name,
     framed,
@@ -106,14 +106,13 @@ def cross(
     """
     if (b is None) == (over is None):
         raise ValueError("cross needs either a second field b or over=, a dimension to pair along")
-    check_field(a, "a")
-    a = mended(a)
+    covered = region if mask is None else mask
+    a = check_field(a, "a", covered)
     one = a if over is None else _first_of(a, over)
     grid = framed(one, find_grid(one, dim), frame)
     fields = [a]
     if b is not None:
-        check_field(b, "b")
-        fields.append(align_to(a, grid, b, "b"))
+        fields.append(align_to(a, grid, check_field(b, "b", covered), "b"))
     plan, weights, regions = prepare(
         "cross" if over is None else "pairs",
         fields,

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from .inputs import check_field
 from .keywords import checked_keywords
-from .statistics import check_field
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -93,7 +93,7 @@ def gaussianize(da: xr.DataArray) -> tuple[xr.DataArray, Gaussianization]:
     >>> bool(abs(transform.inverse(gaussian) - rain).max() < 1e-12)
     True
     """
-    check_field(da)
+    da = check_field(da)
     transform = Gaussianization.fit(da.values)
     result = transform.forward(da)
     result.attrs = {"long_name": f"gaussianized {da.name or 'field'}", "units": "1"}

@@ -11,9 +11,10 @@ from . import labels
 from .blocks import Array, Batch, Plan, batches, standard_fields
 from .engine.wavelets import Morlet, Wavelet, orientations
 from .errors import GridError, checked_count, checked_device
-from .grids import HealpixGrid, find_grid, mended
+from .grids import HealpixGrid, find_grid
+from .inputs import check_field
 from .keywords import checked_keywords
-from .statistics import check_field, make_parameters, make_plan
+from .statistics import make_parameters, make_plan
 
 
 @checked_keywords
@@ -63,8 +64,7 @@ def dominant_orientation(
     >>> wave.scat.dominant_orientation(1)[32, 32].round(3).item()
     45.0
     """
-    check_field(da)
-    da = mended(da)
+    da = check_field(da)
     grid = find_grid(da, dim)
     if not grid.oriented:
         raise GridError("a line has no orientations: use HEALPix cells or a plane")

@@ -23,7 +23,8 @@ from .errors import (
     checked_dtype,
     checked_flag,
 )
-from .grids import Grid, HealpixGrid, PlaneGrid, align_to, find_grid, mended
+from .grids import Grid, HealpixGrid, PlaneGrid, align_to, find_grid
+from .inputs import check_field, check_weights
 from .keywords import checked_keywords
 from .normalization import normalize
 from .options import get_options
@@ -183,7 +184,8 @@ def covariance(
     """
     check_spin_number(spin)
     checked_flag("cross_modes", cross_modes)
-    field, stacked = checked_field(da, spin, component, components, convention)
+    covered = region if mask is None else mask
+    field, stacked = checked_field(da, spin, component, components, convention, covered)
     one = field if stacked is None else field.isel({stacked: 0}, drop=True)
     grid = framed(one, find_grid(one, dim), frame)
     if spin:
@@ -239,22 +241,20 @@ def checked_field(
     component: Hashable | None,
     components: Sequence[Hashable] | None,
     convention: str,
+    mask: xr.DataArray | None,
 ) -> tuple[xr.DataArray, str | None]:
     """The field; of a spin field, its components in order, and their dimension."""
     if spin not in (0, 1, 2):
         raise ValueError(f"spin={spin!r} must be 0, 1 (vectors) or 2 (polarization)")
     if spin:
         if not isinstance(fields, xr.Dataset):
-            check_field(fields)
-        field, dim = spin_field(fields, spin, component, components, convention)
-        check_field(field)
-        return mended(field), dim
+            fields = check_field(fields, mask=mask)
+        return spin_field(fields, spin, component, components, convention, mask)
     if isinstance(fields, xr.Dataset):
         raise TypeError("a Dataset needs spin=1 or 2; else select a variable, e.g. ds['sst']")
     if components is not None:
         raise ValueError(f"components={components!r} is for spin=1 or 2")
-    check_field(fields)
-    return mended(fields), None
+    return check_field(fields, mask=mask), None
 
 
 def prepare(
@@ -291,30 +291,6 @@ def prepare(
     return replace(plan, weighted=weights is not None), weights, regions
 
 
-def check_field(da: Any, argument: str = "da") -> None:
-    """Raise unless *da* is a DataArray of real numbers."""
-    if isinstance(da, xr.Dataset):
-        variable = next(iter(da.data_vars), "name")
-        raise TypeError(
-            f"{argument}: a DataArray is needed, got Dataset: select a variable, e.g. "
-            f"ds[{variable!r}]"
-        )
-    if not isinstance(da, xr.DataArray):
-        raise TypeError(
-            f"{argument}: a DataArray is needed, got {type(da).__name__}: make one of values on a "
-            "grid, xr.DataArray(values, dims=...)"
-        )
-    if da.dtype.kind == "c":
-        raise TypeError(
-            f"{argument}: the field is complex ({da.dtype}), statistics are of real fields: "
-            "pass .real, .imag or abs(...)"
-        )
-    if da.dtype.kind not in "fiub":
-        raise TypeError(
-            f"{argument}: the field has dtype {da.dtype}: convert it, e.g. .astype('float64')"
-        )
-
-
 def frame_name(frame: str | xr.DataArray) -> str:
     """What the attributes say of a frame."""
     return frame if isinstance(frame, str) else "angles"
@@ -327,12 +303,12 @@ def framed(da: xr.DataArray, grid: Grid, frame: str | xr.DataArray) -> Grid:
         return grid
     if not isinstance(grid, HealpixGrid | PlaneGrid):
         raise GridError("a line has no orientations: frame is for HEALPix cells and planes")
-    angles = align_to(da, grid, frame, "frame")
+    angles = check_field(align_to(da, grid, frame, "frame"), "frame")
     if set(angles.dims) != set(grid.dims):
         raise GridError(f"frame has dimensions {angles.dims}: only {grid.dims} are allowed")
     values = np.deg2rad(np.asarray(angles.transpose(*grid.dims).values, dtype=float))
     if not np.isfinite(values).all():
-        raise ValueError("frame has missing angles: fill them, e.g. .fillna(0)")
+        raise ValueError("frame has missing angles: fill them, e.g. `frame.fillna(0)`")
     return grid.with_angles(values)
 
 
@@ -383,7 +359,7 @@ def combine_weights(
     weights = None if mask is None else check_weights(align_to(da, grid, mask, "mask"), "mask")
     if region is None:
         return weights, None
-    region = align_to(da, grid, region, "region")
+    region = check_field(align_to(da, grid, region, "region"), "region")
     extra = [d for d in region.dims if d not in grid.dims]
     if len(extra) > 1 or set(extra) & set(da.dims):
         raise GridError(f"region has dimensions {region.dims}: the cells and one more are allowed")
@@ -391,8 +367,6 @@ def combine_weights(
         stack, dim = check_weights(region, "region"), extra[0]
         coord = region[dim].reset_coords(drop=True)
     else:
-        if region.dtype.kind not in "iufb":
-            raise TypeError(f"region has dtype {region.dtype}: integer labels or masks are needed")
         values = np.unique(region.values[~np.isnan(region.values.astype(float))])
         values = values[values >= 0]
         if not len(values):
@@ -402,15 +376,6 @@ def combine_weights(
         coord = xr.DataArray(values.astype(int), dims="region", name="region")
         stack = (region.reset_coords(drop=True) == coord).astype(float)
     return (stack if weights is None else weights * stack), coord
-
-
-def check_weights(weights: xr.DataArray, argument: str) -> xr.DataArray:
-    """Weights as floats, 0 for NaN, without coordinates that are no index."""
-    if weights.dtype.kind not in "bfiu":
-        raise TypeError(f"{argument} has dtype {weights.dtype}: booleans or weights are needed")
-    if weights.chunks is None and bool(((weights < 0) | np.isinf(weights)).any()):
-        raise ValueError(f"{argument} has negative or infinite weights: they must be >= 0")
-    return weights.astype(float).fillna(0).reset_coords(drop=True)
 
 
 def make_plan(

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import xarray as xr
 
+from .inputs import check_field
 from .keywords import checked_class
 from .parameters import STATISTICS
 
@@ -45,9 +46,13 @@ class Prepared:
     weight: float
 
     def __post_init__(self) -> None:
+        """Arguments are checked; sentinels in the arrays are missing values."""
         from .synthesis.arguments import check_term
 
         check_term(self)
+        for name, value in vars(self).items():
+            if isinstance(value, xr.DataArray):
+                object.__setattr__(self, name, check_field(value, name))
 
     def prepare(self, context: Any) -> Loss:
         """The term as a function of fields (realization, cells) on one level."""

@@ -7,6 +7,7 @@ import xarray as xr
 
 from ..errors import GridError
 from .base import Grid
+from .dims import check_dims
 from .healpix import HealpixGrid, cell_scheme, find_cells, healpix_grid, mended
 
 
@@ -30,6 +31,7 @@ def align_to(da: xr.DataArray, grid: Grid, other: xr.DataArray, argument: str) -
     """
     if not isinstance(other, xr.DataArray):
         raise TypeError(f"{argument} must be a DataArray, got {type(other).__name__}")
+    check_dims(other, argument)
     if isinstance(grid, HealpixGrid):
         other = mended(other)
         other = _align_cells(da, grid, other, argument)
@@ -44,7 +46,7 @@ def align_to(da: xr.DataArray, grid: Grid, other: xr.DataArray, argument: str) -
         if n > 1:
             raise GridError(
                 f"dimension {dim!r} of {argument} is split into {n} chunks: "
-                f"use .chunk({{{dim!r}: -1}})"
+                f"use `{argument}.chunk({{{dim!r}: -1}})`"
             )
     return other
 

@@ -9,10 +9,10 @@ import xarray as xr
 from ..errors import GridError, check_choice
 from .base import Grid
 from .flat import regular_grid
-from .healpix import find_cells, healpix_grid
+from .healpix import decoding, find_cells, healpix_grid, sphere_level
 
 # What dimensions and coordinates of HEALPix cells are called.
-_CELL_NAMES = ("cell_ids", "cells", "cell", "healpix")
+_CELL_NAMES = ("cell_ids", "cells", "cell", "healpix", "cell_index", "healpix_index")
 
 
 def find_grid(da: xr.DataArray, dim: Hashable | Sequence[Hashable] | None = None) -> Grid:
@@ -46,7 +46,7 @@ def find_grid(da: xr.DataArray, dim: Hashable | Sequence[Hashable] | None = None
 def _named(da: xr.DataArray, dim: Hashable | Sequence[Hashable]) -> tuple[str, ...]:
     names = dim if isinstance(dim, Sequence) and not isinstance(dim, str) else (dim,)
     dims = tuple(map(str, names))
-    if len(dims) > 2 or len(set(dims)) < len(dims):
+    if not 1 <= len(dims) <= 2 or len(set(dims)) < len(dims):
         raise GridError(f"dim={dim!r}: name one dimension of a line or two (y, x) of a plane")
     for name in dims:
         check_choice("dim", name, map(str, da.dims), GridError)
@@ -58,20 +58,38 @@ def _guessed(da: xr.DataArray, cells: str | None) -> tuple[str, ...]:
         return tuple(map(str, da[cells].dims))
     if {"y", "x"} <= set(da.dims):
         return "y", "x"
-    undecoded = [str(n) for n in (*da.coords, *da.dims) if n in _CELL_NAMES]
-    if undecoded:
-        raise GridError(
-            f"{undecoded[0]!r} has no HEALPix attributes, the field is not decoded: call "
-            ".pipe(xdggs.decode, {'grid_name': 'healpix', 'level': ..., "
-            "'indexing_scheme': 'nested'}) first"
-        )
+    _check_decoded(da)
     if da.ndim == 1:
         return (str(da.dims[0]),)
+    if not da.ndim:
+        raise GridError("the field is one number, there is no grid: it needs dimensions")
+    *_, y, x = da.dims
     raise GridError(
-        f"no grid found on dimensions {tuple(da.dims)}: decode HEALPix cells with xdggs.decode, or "
-        "name the dimensions, e.g. dim=('latitude', 'longitude') for a plane or dim='time' for a "
-        "line"
+        f"no grid found on dimensions {da.dims}: decode HEALPix cells with xdggs.decode, or name "
+        f"the dimensions, e.g. `dim=({y!r}, {x!r})` for a plane or `dim={x!r}` for a line"
     )
+
+
+def _check_decoded(da: xr.DataArray) -> None:
+    """Raise where the values may be on HEALPix cells without a word of their numbers."""
+    for name, coordinate in da.coords.items():
+        named = name in _CELL_NAMES or coordinate.attrs.get("standard_name") == "healpix_index"
+        if named and coordinate.ndim == 1:
+            line = decoding(name, coordinate.dims[0], coordinate.size, f"field[{name!r}].values")
+            raise GridError(
+                f"{name!r} has no HEALPix attributes, the field is not decoded: call {line}, where "
+                "level is log2(nside)"
+            )
+    bare = [d for d in da.dims if d not in da.coords]
+    named = [d for d in bare if d in _CELL_NAMES]
+    if named or (bare and bare[-1] == da.dims[-1] and sphere_level(da.shape[-1]) is not None):
+        dim = named[0] if named else bare[-1]
+        raise GridError(
+            f"dimension {dim!r} has {da.sizes[dim]} values without a coordinate, which may be "
+            f"HEALPix cells: decode them, {decoding('cell_ids', dim, da.sizes[dim])} ('ring' for "
+            "healpy.read_map(..., nest=False), the default of healpy; level is log2(nside)), or "
+            f"name it, `dim={dim!r}`, if it is a line"
+        )
 
 
 def _check_chunks(da: xr.DataArray, dims: tuple[str, ...]) -> None:
@@ -80,5 +98,5 @@ def _check_chunks(da: xr.DataArray, dims: tuple[str, ...]) -> None:
         if n > 1:
             raise GridError(
                 f"dimension {name!r} is split into {n} chunks, but a wavelet needs all of it: "
-                f"use .chunk({{{name!r}: -1}})"
+                f"use `field.chunk({{{name!r}: -1}})`"
             )

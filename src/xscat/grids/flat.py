@@ -10,6 +10,7 @@ import numpy as np
 
 from ..engine.wavelets import MODE_RADIUS, support_radius
 from ..errors import GridError
+from .axes import axis, in_cells
 from .base import Array
 
 if TYPE_CHECKING:
@@ -116,50 +117,15 @@ def band_wavelength(parameters: Parameters) -> float:
 
 def regular_grid(da: xr.DataArray, dims: tuple[str, ...]) -> PlaneGrid | LineGrid:
     """The plane or line of a DataArray, checked."""
-    coordinates = [_axis(da, dim) for dim in dims]
-    spacing = tuple(step for step, _ in coordinates)
-    units = {unit for _, unit in coordinates}
-    if len(units) > 1:
+    axes = [axis(da, dim, dims) for dim in dims]
+    spacing, units = tuple(step for step, _ in axes), [unit for _, unit in axes]
+    if len(set(units)) > 1:
         raise GridError(
-            f"dimensions {dims} have different units {sorted(units)}: give both the same units"
+            f"dimensions {dims} have different units {sorted(set(units))}: convert one of their "
+            f"coordinates, give both the same units, or work in cells, {in_cells(da, dims)}"
         )
     shape = tuple(da.sizes[dim] for dim in dims)
     for dim, size in zip(dims, shape, strict=True):
         if size < 4:
             raise GridError(f"dimension {dim!r} has {size} cells: at least 4 are needed")
-    return (PlaneGrid if len(dims) == 2 else LineGrid)(dims, shape, spacing, units.pop())
-
-
-def _axis(da: xr.DataArray, dim: str) -> tuple[float, str]:
-    """Spacing and units of a dimension."""
-    if dim not in da.coords:
-        return 1.0, "cells"
-    coordinate = da[dim]
-    values, units = coordinate.values, str(coordinate.attrs.get("units", "1"))
-    if units.startswith("degree"):  # degrees_north and degrees_east are of one kind
-        units = "degrees"
-    if values.dtype.kind == "O" and hasattr(values[0], "calendar"):
-        values = np.array([(v - values[0]).total_seconds() for v in values]) / 86400
-        units = "days"
-    elif values.dtype.kind in "mM":
-        values, units = (values - values[0]) / np.timedelta64(1, "D"), "days"
-    elif values.dtype.kind not in "iuf":
-        raise GridError(f"coordinate {dim!r} is of type {values.dtype}: it must be numeric or time")
-    values = values.astype(float)
-    steps = np.diff(values)
-    if not len(steps):
-        return 1.0, units
-    mean = float(steps.mean())
-    noise = 1e-3 * abs(mean) + 2 * np.spacing(np.float32(np.abs(values).max()))
-    if not np.isfinite(values).all() or mean == 0 or (steps * np.sign(mean) <= 0).any():
-        raise GridError(
-            f"coordinate {dim!r} has missing, repeated or unordered values: sort it "
-            f"(.sortby({dim!r})) and drop duplicates (.drop_duplicates({dim!r}))"
-        )
-    if np.abs(steps - mean).max() > noise:
-        raise GridError(
-            f"coordinate {dim!r} is unevenly spaced (steps from {np.abs(steps).min():g} to "
-            f"{np.abs(steps).max():g}): interpolate to even steps, e.g. "
-            f".interp({dim}=np.linspace(...)), or drop the coordinate to work in cells"
-        )
-    return mean, units
+    return (PlaneGrid if len(dims) == 2 else LineGrid)(dims, shape, spacing, units[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import GridError
 from .base import Array
+from .dims import is_dggs
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -120,10 +121,38 @@ class HealpixGrid:
         return result
 
 
+def decoding(name: Hashable, dim: Hashable, size: int, ids: str | None = None) -> str:
+    """The line that decodes a field whose cell numbers are not labelled, for messages.
+
+    Parameters
+    ----------
+    name, dim : str
+        Coordinate and dimension of the cells.
+    size : int
+        Number of cells, which tells the level if it is that of a whole sphere.
+    ids : str, optional
+        Code of the numbers. Default: those of a whole sphere, or a variable of that name.
+    """
+    level = sphere_level(size)
+    if ids is None:
+        ids = "ids" if level is None else f"np.arange({size})"
+    return (
+        f"`field.assign_coords({{{name!r}: ({dim!r}, {ids}, {{'grid_name': 'healpix', 'level': "
+        f"{'level' if level is None else level}, 'indexing_scheme': 'nested'}})}})"
+        f".pipe(xdggs.decode, name={name!r})`"
+    )
+
+
+def sphere_level(size: int) -> int | None:
+    """Level of the sphere with that many cells."""
+    level = (size // 12).bit_length() // 2
+    return level if size == 12 * 4**level else None
+
+
 def find_cells(da: xr.DataArray) -> str | None:
     """Name of the coordinate that holds HEALPix cell numbers, if there is one."""
     for name, index in da.xindexes.items():
-        if type(index).__module__.partition(".")[0] == "xdggs":
+        if is_dggs(index):
             return str(name)
     for name, coordinate in da.coords.items():
         if coordinate.attrs.get("grid_name") == "healpix" and coordinate.ndim == 1:
@@ -145,14 +174,18 @@ def mended(da: xr.DataArray) -> xr.DataArray:
         )
     level, scheme = cell_scheme(da, name)
     attrs = {"grid_name": "healpix", "level": level, "indexing_scheme": scheme}
-    return da.drop_vars(name).assign_coords({name: (dims[0], ids.values, attrs)})
+    import xdggs
+
+    fresh = da.drop_vars(name).assign_coords({name: (dims[0], ids.values, attrs)})
+    return fresh.pipe(xdggs.decode, name=name)
 
 
 def healpix_grid(da: xr.DataArray, name: str) -> HealpixGrid:
     """The HEALPix grid of a DataArray whose cell coordinate is *name*, checked."""
     ids = da[name]
+    (dim,) = ids.dims
     level, scheme = cell_scheme(da, name)
-    nested, level = _nested(ids.values, level, scheme, name)
+    nested, level = _nested(ids, level, scheme)
     if not 2 <= level <= MAX_LEVEL:
         raise GridError(
             f"level {level} (nside {2**level}) of {name!r} is not supported: "
@@ -173,48 +206,51 @@ def healpix_grid(da: xr.DataArray, name: str) -> HealpixGrid:
         if repeated.any():
             raise GridError(
                 f"{name!r} holds {int(repeated.sum())} duplicate cell ids (first: "
-                f"{nested[1:][repeated][0]}, nested): average or drop them, e.g. "
-                f".groupby({name!r}).mean()"
+                f"{nested[1:][repeated][0]}, nested): keep one of each, e.g. "
+                f"`field.isel({{{dim!r}: np.unique(field[{name!r}], return_index=True)[1]}})`, or "
+                f"average them before decoding, with .groupby({name!r}).mean()"
             )
     cells = None if len(nested) == n_sphere else nested
-    return HealpixGrid((str(ids.dims[0]),), level, cells, order, len(nested))
+    return HealpixGrid((str(dim),), level, cells, order, len(nested))
 
 
 def cell_scheme(da: xr.DataArray, name: str) -> tuple[int | None, str]:
     """Level and indexing scheme, from the index or from the attributes."""
     import xdggs
 
+    ids, (dim,) = da[name], da[name].dims
     info = getattr(da.xindexes.get(name), "grid_info", None)
     if info is None:
-        attrs: Mapping[str, Any] = {k: v for k, v in da[name].attrs.items() if k in _NAMES}
+        attrs: dict[str, Any] = {k: v for k, v in da[name].attrs.items() if k in _NAMES}
+        if attrs.get("indexing_scheme") == "zuniq":  # files have no None, and the ids tell
+            attrs = {"level": None, "indexing_scheme": "zuniq"}
         try:
             info = xdggs.HealpixInfo.from_dict(attrs)
         except (TypeError, ValueError) as error:
             raise GridError(
-                f"the attributes of {name!r} do not describe a HEALPix grid ({error}): it needs "
-                "grid_name, level and indexing_scheme"
+                f"the attributes of {name!r} do not describe a HEALPix grid ({error}): decode it "
+                f"with right ones, {decoding(name, dim, ids.size, f'field[{name!r}].values')}"
             ) from error
     if not isinstance(info, xdggs.HealpixInfo):
         raise GridError(f"{name!r} is a {type(info).__name__} grid: only HEALPix is supported")
     return info.level, info.indexing_scheme
 
 
-def _nested(ids: Array, level: int | None, scheme: str, name: str) -> tuple[Array, int]:
+def _nested(coordinate: xr.DataArray, level: int | None, scheme: str) -> tuple[Array, int]:
     """Nested cell numbers and their level."""
     from healpix_geo import ring, zuniq
 
+    ids, name = coordinate.values, str(coordinate.name)
     if ids.dtype.kind == "f" and np.array_equal(ids, np.round(ids)):
         ids = ids.astype(np.int64)
     if ids.dtype.kind not in "iu":
-        raise GridError(
-            f"{name!r} holds cell ids that are no integers (dtype {ids.dtype}): convert them, "
-            "e.g. .astype('int64')"
-        )
+        raise GridError(_no_integers(coordinate))
     if scheme == "zuniq":
         nested, depth = zuniq.to_nested(ids.astype(np.uint64), num_threads=1)
-        if len(set(depth.tolist())) != 1:
-            raise GridError(f"{name!r} mixes levels {sorted(set(depth.tolist()))}: use one level")
-        return nested.astype(np.int64), int(depth[0])
+        levels = sorted(set(depth.tolist()))
+        if len(levels) != 1:
+            raise GridError(f"{name!r} mixes levels {levels}: take the cells of one level")
+        return nested.astype(np.int64), levels[0]
     if level is None:
         raise GridError(f"the level of {name!r} is not known: set it in its attributes")
     ids = ids.astype(np.int64)
@@ -223,3 +259,18 @@ def _nested(ids: Array, level: int | None, scheme: str, name: str) -> tuple[Arra
         converted = ring.to_nested(np.where(inside, ids, 0).astype(np.uint64), level, num_threads=1)
         return np.where(inside, converted.astype(np.int64), -1), level
     return ids, level
+
+
+def _no_integers(coordinate: xr.DataArray) -> str:
+    """The message for cell numbers that are none."""
+    name, (dim,) = coordinate.name, coordinate.dims
+    what = f"{name!r} holds cell ids that are no integers (dtype {coordinate.dtype}): "
+    if coordinate.isnull().any():
+        return (
+            f"{what}some are missing, leave them out before decoding, "
+            f"`field.isel({{{dim!r}: field[{name!r}].notnull().values}})`"
+        )
+    return (
+        f"{what}convert them before decoding, "
+        f"`field.assign_coords({{{name!r}: field[{name!r}].astype('int64')}})`"
+    )

@@ -13,11 +13,12 @@ import xarray as xr
 from .._operation import as_statistics
 from .._states import check_synthesis_target
 from ..engine.wavelets import Morlet, Wavelet
-from ..grids import find_grid, mended
+from ..grids import find_grid
+from ..inputs import check_field
 from ..keywords import checked_keywords
 from ..options import get_options
 from ..parameters import STATISTICS, Parameters
-from ..statistics import check_field, make_parameters
+from ..statistics import make_parameters
 from .arguments import checked_arguments
 from .mapping import mapped
 from .records import Constraint, Settings, Task
@@ -206,7 +207,7 @@ def _grid_and_task(
     device: str | None = None,
     **others: Any,
 ) -> tuple[xr.DataArray, Task, dict[str, xr.DataArray]]:
-    field = _field_of(target, like)
+    field = _field_of(target, like, others.get("mask"))
     grid = find_grid(field, dim)
     given = {"J": J, "L": L, "boundary": boundary, "frame": frame, "wavelet": wavelet}
     parameters = _parameters(target, grid, tuple(statistics), given)
@@ -222,6 +223,9 @@ def _grid_and_task(
     names = tuple(n for n in STATISTICS if n in statistics)
     reduction = reduction if grid.oriented else None
     extras = {n: others.pop(n) for n in ("initial", "update", "mask", "cross_with") if n in others}
+    for name, x in extras.items():
+        if x is not None and name in ("initial", "cross_with"):
+            extras[name] = check_field(x, name)
     task = Task(
         _larger(grid, upsample),
         grid,
@@ -291,17 +295,15 @@ def _precision(field: xr.DataArray, dtype: str | None) -> str:
     return dtype
 
 
-def _field_of(target: Any, like: xr.DataArray | None) -> xr.DataArray:
+def _field_of(target: Any, like: xr.DataArray | None, mask: Any) -> xr.DataArray:
     """The field that gives the grid."""
     if isinstance(target, xr.Dataset):
         if like is None:
             raise ValueError("from statistics alone there is no grid: pass like=, a field on it")
-        check_field(like, "like")
-        return mended(like)
-    check_field(target, "target")
+        return check_field(like, "like")
     if like is not None:
         raise ValueError("like= is for statistics; the grid is that of the target")
-    return mended(target)
+    return check_field(target, "target", mask)
 
 
 def _larger(grid: Any, upsample: int) -> Any:

@@ -10,10 +10,9 @@ import numpy as np
 import xarray as xr
 
 from ..errors import check_choice, checked_flag, checked_number, shown
-from ..grids import mended
+from ..inputs import check_field
 from ..keywords import checked_keywords
 from ..parameters import STATISTICS
-from ..statistics import check_field
 from ..terms import Statistics
 from .alignment import Inputs, put_back, taken_out
 from .arguments import checked_array, checked_terms
@@ -103,10 +102,9 @@ def inpaint(
     >>> bool(filled.notnull().all()), bool((filled == field)[:10].all())
     (True, True)
     """
-    check_field(da, "da")
+    da = check_field(da)
     if target is not None and not isinstance(target, xr.Dataset):
-        check_field(target, "target")
-    da = mended(da)
+        target = check_field(target, "target")
     source = target if isinstance(target, xr.Dataset) else da
     like: dict[str, Any] = {"like": da} if isinstance(target, xr.Dataset) else {}
     history = kwargs.pop("return_history", False)
@@ -230,8 +228,7 @@ def denoise(
     Delouis, Allys, Gauvrit & Boulanger 2022, *Non-Gaussian modelling and statistical denoising of
     Planck dust polarisation full-sky maps using scattering transforms*, A&A 668, A122.
     """
-    check_field(da, "da")
-    da = mended(da)
+    da = check_field(da)
     _refuse("denoise", _NOT_FOR_DENOISING, kwargs)
     checked_flag("cross", cross)
     noise = _checked_noise(noise)
@@ -242,7 +239,7 @@ def denoise(
     extras["initial"] = da
     std = None
     if isinstance(noise, xr.DataArray):
-        extras["noise"] = noise
+        extras["noise"] = check_field(noise, "noise")
     elif noise_dim is None:
         std = noise
     else:
@@ -345,8 +342,7 @@ def separate(
     dust emission from the cosmic infrared background in Herschel observations with wavelet phase
     harmonics*, A&A 681, A1.
     """
-    check_field(mixture, "mixture")
-    mixture = mended(mixture)
+    mixture = check_field(mixture, "mixture")
     if not isinstance(components, Mapping):
         raise TypeError(
             f"components={shown(components)} must map names to fields or terms, e.g. "

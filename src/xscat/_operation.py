@@ -145,7 +145,7 @@ def _check_over(who: str, ds: xr.Dataset, over: Any) -> None:
         raise ValueError(
             f"over={over!r} is no dimension: the statistics are of one field, {who} needs several"
         )
-    check_choice("over", over, lead)
+    check_choice("over", over, list(map(str, lead)))
 
 
 def _flag(who: str, name: str, value: Any) -> bool:

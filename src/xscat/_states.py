@@ -185,7 +185,7 @@ def matched(
     return a, in_order_of(b, a, () if cut else SCALES)
 
 
-def in_order_of(b: xr.Dataset, a: xr.Dataset | xr.DataArray, but: tuple[str, ...] = ()) -> Any:
+def in_order_of(b: Any, a: xr.Dataset | xr.DataArray, but: tuple[str, ...] = ()) -> Any:
     """Dataset `b` with the labels of `a` in their order; ValueError where they are not the same."""
     for dim in map(str, b.dims):
         if dim not in a.dims or dim in but:

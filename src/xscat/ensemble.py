@@ -93,14 +93,15 @@ def _joinable(first: xr.Dataset, ds: xr.Dataset, number: int, over: str) -> xr.D
 
 def _alongside(every: list[xr.Dataset], over: str) -> list[xr.Dataset]:
     """Coordinates without dimension on which Datasets disagree, along the new dimension."""
-    for name in {n for ds in every for n, c in ds.coords.items() if set(c.dims) <= {over}} - {over}:
-        have = [ds.coords.get(name) for ds in every]
-        if any(c is None or set(c.dims) - {over} for c in have):
-            every = [ds.drop_vars(name, errors="ignore") for ds in every]
+    names = {n for ds in every for n, c in ds.coords.items() if set(c.dims) <= {over}}
+    for name in names - {over}:
+        have = [ds.coords[name] for ds in every if name in ds.coords]
+        if len(have) < len(every) or any(set(c.dims) - {over} for c in have):
+            every = [ds.drop_vars([name], errors="ignore") for ds in every]
         elif any(c.dims or c.chunks or not c.variable.equals(have[0].variable) for c in have):
             every = [
                 ds.assign_coords(
-                    {name: c if c.dims else c.variable.expand_dims({over: ds.sizes[over]})}
+                    {name: c if c.dims else c.expand_dims({over: ds.sizes[over]}).variable}
                 )
                 for ds, c in zip(every, have, strict=True)
             ]

@@ -140,7 +140,12 @@ class Parameters:
             raise ValueError(
                 f"the wavelet {attrs['wavelet']!r} cannot be made from attributes: pass it yourself"
             )
-        kinds = {"sigma": float, "xi": float, "slant": float, "radius": _whole}
+        kinds: dict[str, Callable[[Any], Any]] = {
+            "sigma": float,
+            "xi": float,
+            "slant": float,
+            "radius": _whole,
+        }
         morlet = {
             k: _attribute(attrs, f"wavelet_{k}", kind)
             for k, kind in kinds.items()

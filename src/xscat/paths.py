@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -329,7 +330,9 @@ def _path_coords(
             values = coord.variable.to_base_variable().astype(object if text else coord.dtype)
             placed = take(xr.DataArray(values), {dim: xr.DataArray(place.clip(0), dims="path")})
             fills = {"f": np.nan, "i": -1, "u": -1}
-            fill = fills.get(coord.dtype.kind, "") if text or coord.dtype.kind in fills else None
+            fill: Any = (
+                fills.get(coord.dtype.kind, "") if text or coord.dtype.kind in fills else None
+            )
             if fill is None:
                 fill = np.array("NaT", coord.dtype)
             out[name] = describe(placed.where(there, fill), coord)

@@ -248,8 +248,13 @@ def _parameters(
     if isinstance(target, xr.Dataset):
         target = as_statistics("synthesize", "target", target)
         return replace(check_synthesis_target(target, grid, **given), statistics=names)
-    defaults = {"L": 4, "boundary": "valid", "frame": "meridian", "wavelet": Morlet()}
-    kwargs = {name: defaults.get(name) if v is None else v for name, v in given.items()}
+    defaults: dict[str, Any] = {
+        "L": 4,
+        "boundary": "valid",
+        "frame": "meridian",
+        "wavelet": Morlet(),
+    }
+    kwargs: dict[str, Any] = {n: defaults.get(n) if v is None else v for n, v in given.items()}
     return _field_parameters(grid, statistics=names, **kwargs)
 
 

@@ -367,11 +367,12 @@ def separate(
         inputs["sigma"] = frame.aligned(sigma, "sigma"), cells
         sigma = None
     task = with_frame(task, [t for wanted in terms.values() for t in wanted], frame)
+    bare: dict[str, Sequence[Any]] = {}
     for name, wanted in terms.items():
-        terms[name], arrays = taken_out(wanted, frame, f"component {name!r}: ")
+        bare[name], arrays = taken_out(wanted, frame, f"component {name!r}: ")
         inputs |= arrays
     dtype = mixture.dtype if mixture.dtype.kind == "f" else np.dtype("float64")
-    solver = _Separation(terms, sigma, cross)
+    solver = _Separation(bare, sigma, cross)
     fields, history = over_maps(solver, inputs, frame, task, len(terms), dtype)
     parts = {}
     for i, name in enumerate(terms):

@@ -101,7 +101,7 @@ def _alongside(every: list[xr.Dataset], over: str) -> list[xr.Dataset]:
         elif any(c.dims or c.chunks or not c.variable.equals(have[0].variable) for c in have):
             every = [
                 ds.assign_coords(
-                    {name: c if c.dims else c.expand_dims({over: ds.sizes[over]}).variable}
+                    {name: c if c.dims else c.variable.set_dims({over: ds.sizes[over]})}
                 )
                 for ds, c in zip(every, have, strict=True)
             ]

@@ -153,5 +153,5 @@ def test_select():
     assert select(ds).identical(ds)
     with pytest.raises(ValueError, match="needs S5"):
         select(ds, statistics=["S5"])
-    with pytest.raises(KeyError, match="j1"):
+    with pytest.raises(ValueError, match=r"j1=7 is not among the labels of j1: \[0, 1, 2\]"):
         select(ds, j1=7)

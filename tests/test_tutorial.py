@@ -100,7 +100,7 @@ def test_two_first_calls_at_once(empty_cache, monkeypatch):
         for result in [pool.submit(tutorial._write_store, small, store) for _ in range(4)]:
             result.result()
     assert [entry.name for entry in empty_cache.iterdir()] == ["small.zarr"]
-    xr.testing.assert_identical(xr.open_zarr(store, consolidated=False).compute(), small)
+    xr.testing.assert_equal(xr.open_zarr(store, consolidated=False).compute(), small)
 
 
 def test_interpolation_on_the_sphere_is_exact_for_linear_functions_and_second_order():
@@ -201,3 +201,60 @@ def test_cache_folder_of_the_user(monkeypatch):
     assert tutorial.cache_dir().name == "xscat"
     monkeypatch.setenv("XSCAT_CACHE_DIR", "~/elsewhere")
     assert "~" not in str(tutorial.cache_dir())
+
+
+@pytest.fixture
+def small_sst(monkeypatch):
+    """A field that is quick to make, for what concerns the cache alone."""
+    grid = {"grid_name": "healpix", "level": 2, "indexing_scheme": "nested"}
+    ds = xr.Dataset(
+        {"sst": (("time", "cells"), np.ones((3, 192), "float32"), {}, {"chunks": (1, 192)})},
+        coords={"cell_ids": ("cells", np.arange(192), grid)},
+    )
+    monkeypatch.setattr(tutorial, "_regrid_sst", lambda: ds)
+    return ds
+
+
+def test_a_broken_store_is_made_anew(empty_cache, small_sst):
+    tutorial.open_dataset("sst")
+    (store,) = empty_cache.iterdir()
+    files = [f for f in store.rglob("*") if f.is_file()]
+    for file in files:
+        for broken in (b"", file.read_bytes()[:3], None):
+            if broken is None:
+                file.unlink()
+            else:
+                file.write_bytes(broken)
+            assert float(tutorial.open_dataset("sst").sst.sum()) == 3 * 192
+    assert [entry.name for entry in empty_cache.iterdir()] == [store.name]
+    store.rename(empty_cache / "other")
+    store.write_text("a file in the way")
+    assert float(tutorial.open_dataset("sst").sst.sum()) == 3 * 192
+
+
+def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch, small_sst):
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "below", "/proc/nowhere"):
+        monkeypatch.setenv("XSCAT_CACHE_DIR", str(place))
+        with pytest.raises(OSError, match=f"{place}.*XSCAT_CACHE_DIR"):
+            tutorial.open_dataset("sst")
+    monkeypatch.setenv("XSCAT_CACHE_DIR", str(tmp_path / "new"))  # the way out
+    assert tutorial.open_dataset("sst").sst.notnull().all()
+
+
+def test_a_full_disk(empty_cache, small_sst, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(xr.Dataset, "to_zarr", full)
+        with pytest.raises(OSError, match=r"cache.*No space left.*make room.*XSCAT_CACHE_DIR"):
+            tutorial.open_dataset("sst")
+    assert list(empty_cache.iterdir()) == []
+    assert tutorial.open_dataset("sst").sst.notnull().all()
+
+
+@pytest.mark.parametrize("name", [None, 3, ["sst"], {}])
+def test_what_is_no_name(name):
+    with pytest.raises(ValueError, match="there are sst, dem, brightness, wind"):
+        tutorial.open_dataset(name)

@@ -6,11 +6,14 @@ variables, for any leading dimensions, and for a line, which has no orientations
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import difflib
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
+
+from .errors import check_choice
 
 SCALES = ("j1", "j2", "j3")
 ORIENTATIONS = ("l1", "l2", "l3")
@@ -18,20 +21,10 @@ RELATIVE_ORIENTATIONS = ("dl12", "dl13")
 RATIOS = ("dj12", "dj13")
 HARMONICS = ("harmonic", "harmonic1", "harmonic2", "harmonic3")
 
-#: Dimensions that number the statistics of one field; all others are leading dimensions.
-STATISTIC_DIMS = (
-    "moment",
-    "field",
-    *SCALES,
-    "scale_harmonic",
-    *RATIOS,
-    *ORIENTATIONS,
-    *RELATIVE_ORIENTATIONS,
-    *HARMONICS,
-)
-
 #: Variables that describe or scale the statistics and are no statistics themselves.
 AUXILIARY = ("P11", "S2_auto")
+STATISTICS = ("S0", "S1", "S2", "S3", "S3P", "S4")
+KINDS = ("auto", "cross", "pairs", "modes")
 
 
 def is_std(name: str) -> bool:
@@ -44,15 +37,70 @@ def base_name(name: str) -> str:
     return name.removesuffix("_std")
 
 
+def kind_of(ds: xr.Dataset) -> str:
+    """What is paired: "auto", "cross", "pairs" or "modes", as the attribute ``kind`` says.
+
+    Without it, as of numbers put together by hand, the variables say it where they can.
+    """
+    if "kind" in ds.attrs:
+        check_choice("the attribute kind", ds.attrs["kind"], KINDS)
+        return str(ds.attrs["kind"])
+    if paired_dim(ds) is not None:
+        return "pairs"
+    if any(name in ds for name in ("S3P", "S3P_std", "S2_auto")):
+        return "cross"
+    two = ("S1" in ds and "field" in ds.S1.dims) or ("S2" in ds and np.iscomplexobj(ds.S2))
+    return "cross" if two else "auto"
+
+
+def paired_dim(ds: xr.Dataset) -> str | None:
+    """The dimension whose elements are paired, or that of the modes of a spin field."""
+    if "kind" in ds.attrs:
+        return str(ds.attrs["paired"]) if "paired" in ds.attrs else None
+    power = ds.get("S2")
+    if power is None or not np.iscomplexobj(power):
+        return None
+    firsts = [d[:-2] for d in map(str, power.dims) if d.endswith("_a")]
+    return next((d for d in firsts if f"{d}_b" in power.dims), None)
+
+
 def is_cross(ds: xr.Dataset) -> bool:
     """Whether the statistics are of two fields: S4 is then defined for all j1, j2 <= j3."""
-    return (
-        bool(ds.attrs.get("cross", False))
-        or any(name in ds for name in ("S3P", "S3P_std", "S2_auto"))
-        or ("S1" in ds and "field" in ds.S1.dims)
-        or ("S2" in ds and np.iscomplexobj(ds.S2))
-        or any(str(dim).endswith("_a") for dim in ds.dims)
-    )
+    return kind_of(ds) in ("cross", "pairs")
+
+
+def integer_attr(ds: xr.Dataset, name: str) -> int | None:
+    """An attribute that must be an integer, or None where it is missing."""
+    value = ds.attrs.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ValueError(f"the attribute {name}={value!r} must be an integer: restore it")
+    return int(value)
+
+
+def reductions_of(ds: xr.Dataset) -> list[str]:
+    """The reductions that were done, in order."""
+    return str(ds.attrs.get("reduction", "")).split()
+
+
+def statistic_dims(ds: xr.Dataset) -> set[str]:
+    """The dimensions that number the statistics of one field (or pair); all others are leading.
+
+    A user's own dimension may be called mode, field or harmonic: the attributes tell.
+    """
+    told, done = "kind" in ds.attrs, set(reductions_of(ds))
+    own = {*SCALES, *RATIOS, *ORIENTATIONS, *RELATIVE_ORIENTATIONS}
+    own |= {"moment"} if {"S0", "S0_std"} & set(ds.data_vars) else set()
+    own |= {"field"} if kind_of(ds) == "cross" else set()
+    own |= {"part"} if "as_real" in ds.attrs else set()
+    own |= set(HARMONICS) if not told or done & {"fft_ang", "amplitude", "phase"} else set()
+    own |= {"scale_harmonic"} if not told or "scale_ft" in done else set()
+    paired = paired_dim(ds)
+    if paired is not None:
+        own |= {paired, str(ds.attrs.get("stacked", paired))}
+        own |= {f"{paired}_a", f"{paired}_b"} if kind_of(ds) == "pairs" else set()
+    return own
 
 
 def is_complex(ds: xr.Dataset, name: str) -> bool:
@@ -78,6 +126,11 @@ def require(ds: xr.Dataset, name: str, who: str) -> xr.DataArray:
     """A variable of the Dataset, or an error with the way out."""
     if name not in ds:
         have = ", ".join(map(str, ds.data_vars)) or "none"
+        close = difflib.get_close_matches(name, map(str, ds.data_vars), n=1, cutoff=0.5)
+        if base_name(name) not in (*STATISTICS, *AUXILIARY) and close:
+            raise ValueError(
+                f"{who} needs {name}, but the Dataset has {have}. Did you mean {close[0]!r}?"
+            )
         raise ValueError(
             f"{who} needs {name}, but the Dataset has {have}: "
             f"compute with statistics=(..., {base_name(name)!r})"
@@ -86,16 +139,17 @@ def require(ds: xr.Dataset, name: str, who: str) -> xr.DataArray:
     return ds[name]
 
 
-def leading_dims(variables: Iterable[xr.DataArray]) -> list[str]:
-    """Dimensions that all variables share and that do not number statistics."""
-    variables = list(variables)
+def leading_dims(ds: xr.Dataset, names: Iterable[str]) -> list[str]:
+    """Dimensions that some variables share and that do not number statistics."""
+    variables = [ds[n] for n in names]
+    own = statistic_dims(ds)
     first = variables[0].dims if variables else ()
-    return [
-        str(d) for d in first if d not in STATISTIC_DIMS and all(d in v.dims for v in variables[1:])
-    ]
+    return [str(d) for d in first if d not in own and all(d in v.dims for v in variables[1:])]
 
 
-def numbered_dims(var: xr.DataArray, names: tuple[str, ...], what: str) -> list[str]:
+def numbered_dims(
+    var: xr.DataArray, names: tuple[str, ...], what: str, size: int | None = None
+) -> list[str]:
     """The scale or orientation dimensions of a variable, checked to be all there.
 
     Reductions over relative scales or orientations need the first of them, and all of them
@@ -104,7 +158,7 @@ def numbered_dims(var: xr.DataArray, names: tuple[str, ...], what: str) -> list[
     dims = [d for d in names if d in var.dims]
     if not dims:
         return []
-    size = var.sizes[dims[0]]
+    size = var.sizes[dims[0]] if size is None else size
     complete = dims == list(names[: len(dims)]) and all(
         np.array_equal(var[d], np.arange(size)) for d in dims
     )
@@ -122,9 +176,19 @@ def scale_dims(var: xr.DataArray) -> list[str]:
     return numbered_dims(var, SCALES, "scales")
 
 
-def orientation_dims(var: xr.DataArray) -> list[str]:
-    """The dimensions l1.. of a variable, complete. The last one is the outer orientation."""
-    return numbered_dims(var, ORIENTATIONS, "orientations")
+def orientation_dims(var: xr.DataArray, L: int | None = None) -> list[str]:
+    """The dimensions l1.. of a variable, all L. The last one is the outer orientation."""
+    return numbered_dims(var, ORIENTATIONS, "orientations", L)
+
+
+def in_one_chunk(var: xr.DataArray, *dims: Hashable) -> xr.DataArray:
+    """A variable, if it is lazy, with some dimensions in one chunk.
+
+    `DataArray.chunk` would make its coordinates lazy as well.
+    """
+    if not var.chunks:
+        return var
+    return var.copy(data=var.variable.chunk(dict.fromkeys(dims, -1)).data)
 
 
 def take(var: xr.DataArray, index: Mapping[str, xr.DataArray]) -> xr.DataArray:
@@ -147,7 +211,7 @@ def take(var: xr.DataArray, index: Mapping[str, xr.DataArray]) -> xr.DataArray:
     """
     places = xr.broadcast(*index.values())
     new = places[0].dims
-    var = var.chunk(dict.fromkeys(index, -1)) if var.chunks else var
+    var = in_one_chunk(var, *index)
     out = xr.apply_ufunc(
         _pick,
         var,
@@ -233,10 +297,20 @@ def spread(var: xr.DataArray, dim: str, ddof: int = 0) -> xr.DataArray:
 
 
 def describe(
-    var: xr.DataArray, like: xr.DataArray, note: str = "", units: str | None = None
+    var: xr.DataArray,
+    like: xr.DataArray,
+    note: str = "",
+    units: str | None = None,
+    bound: bool = False,
 ) -> xr.DataArray:
-    """Give a variable the attrs of another, with a note behind its long_name and new units."""
+    """Give a variable the attrs of another, with a note behind its long_name and new units.
+
+    The note of an upper bound stands before it as well.
+    """
     attrs = dict(like.attrs)
+    start = "upper bound of the "
+    if bound and not str(attrs.get("long_name", "")).startswith(start):
+        attrs["long_name"] = f"{start}{attrs.get('long_name', like.name)}"
     if note:
         attrs["long_name"] = f"{attrs.get('long_name', like.name)}, {note}"
     if units is not None:
@@ -262,45 +336,5 @@ def rebuild(
     out = out.assign_coords(kept)
     out.attrs = {**ds.attrs, **attrs}
     if reduction:
-        out.attrs["reduction"] = " ".join([*ds.attrs.get("reduction", "").split(), reduction])
+        out.attrs["reduction"] = " ".join([*reductions_of(ds), reduction])
     return out
-
-
-def check_same_grid(a: xr.Dataset, b: xr.Dataset) -> None:
-    """Raise ValueError where two Datasets do not number the same wavelets.
-
-    Compared are the parameters grid, level and L, the number of orientations, and the
-    wavelengths of the scales that both have (unless they wait in a dask graph).
-    """
-    for name in ("grid", "level", "L", "wavelet"):
-        one, other = a.attrs.get(name), b.attrs.get(name)
-        if one is not None and other is not None and one != other:
-            raise ValueError(
-                f"the statistics have different {name}, {one} and {other}: "
-                "they can only be compared when computed on one grid with one L"
-            )
-    for dim in (*ORIENTATIONS, *RELATIVE_ORIENTATIONS):
-        if dim in a.dims and dim in b.dims and a.sizes[dim] != b.sizes[dim]:
-            raise ValueError(
-                f"the statistics have different L: {a.sizes[dim]} and {b.sizes[dim]} along {dim}"
-            )
-    for dim in SCALES:
-        one, other = a.coords.get(f"wavelength_{dim}"), b.coords.get(f"wavelength_{dim}")
-        if one is None or other is None or one.chunks or other.chunks:
-            continue
-        one, other = xr.align(one, other, join="inner")
-        if not np.allclose(one, other, rtol=1e-6):
-            raise ValueError(
-                f"the statistics are on different grids: wavelength_{dim} is {one.values} "
-                f"and {other.values}; compute both at one resolution"
-            )
-
-
-def common_scales(a: xr.Dataset, b: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
-    """Cut two Datasets of one grid to the scales that both have."""
-    check_same_grid(a, b)
-    for dim in SCALES:
-        if dim in a.dims and dim in b.dims:
-            labels = np.intersect1d(a[dim], b[dim])
-            a, b = a.sel({dim: labels}), b.sel({dim: labels})
-    return a, b

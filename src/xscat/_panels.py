@@ -137,8 +137,7 @@ class Picture:
 
     def draw(self) -> Figure:
         """Draw all panels."""
-        import matplotlib.pyplot as plt
-
+        plt = _pyplot()
         wide = int(np.lcm.reduce([len(row) for row in self.rows]))
         mosaic: list[Any] = [
             [p.label(h) for h in self.heads for p in row for _ in range(wide // len(row))]
@@ -361,6 +360,14 @@ def _rms(some: Iterable[Curves]) -> float:
     values = np.concatenate([c.values.ravel() for c in some])
     values = values[np.isfinite(values)]
     return float(np.sqrt(np.mean(np.abs(values) ** 2))) if values.size else np.nan
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError("plots need matplotlib: pip install 'xscat[plot]'") from error
+    return plt
 
 
 def _imaginary_matters(some: Iterable[Curves]) -> bool:

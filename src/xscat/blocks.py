@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from .errors import checked_device
 from .grids import Grid
 from .labels import Layout
 from .parameters import Parameters
-
-if TYPE_CHECKING:
-    import torch
+from .units import Standardized, in_units, standardized
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -49,11 +48,13 @@ class Batch:
     fields: Array
     """(B, F, cells)"""
     weights: Array
-    """(R, cells), 0 where a cell is missing."""
+    """(cells,), 0 where a cell is missing."""
 
 
 def statistics_block(*inputs: Array, plan: Plan) -> Array | tuple[Array, ...]:
     """Variables of the layout for the maps of one block.
+
+    A region is a mask: each has a pass of its own.
 
     Parameters
     ----------
@@ -75,16 +76,30 @@ def statistics_block(*inputs: Array, plan: Plan) -> Array | tuple[Array, ...]:
 
     stacked = [flat(f, n_core) for f in fields]
     maps = stacked[0] if plan.layout.stacked else np.stack(stacked, 1)
-    if weights is not None:
+    if weights is None:
+        sets: list[Array | None] = [None]
+    else:
         weights = flat(weights, n_weights)
-        weights = weights if plan.layout.regions else weights[:, None]
-    parts = [(batch.index, batch_statistics(batch, plan)) for batch in batches(maps, weights, plan)]
-    order = np.argsort(np.concatenate([index for index, _ in parts]))
+        sets = list(weights.swapaxes(0, 1)) if plan.layout.regions else [weights]
+    empty = Empty()
+    passes = [one_pass(maps, w, plan, empty) for w in sets]
+    empty.warn(plan.layout.regions is not None and len(sets) > 1)
     result = []
     for name in plan.layout.variables():
-        values = np.concatenate([part[name] for _, part in parts])[order]
+        parts = [found[name] for found in passes]
+        values = np.stack(parts, 1) if plan.layout.regions else parts[0]
         result.append(values.reshape(*lead, *values.shape[1:]))
     return tuple(result) if len(result) > 1 else result[0]
+
+
+def one_pass(maps: Array, weights: Array | None, plan: Plan, empty: Empty) -> dict[str, Array]:
+    """Variables of maps (maps, fields, cells) under weights (maps, cells)."""
+    parts = []
+    for batch in batches(maps, weights, plan):
+        parts.append((batch.index, batch_statistics(batch, plan, empty)))
+    order = np.argsort(np.concatenate([index for index, _ in parts]))
+    names = plan.layout.variables()
+    return {n: np.concatenate([part[n] for _, part in parts])[order] for n in names}
 
 
 def batches(maps: Array, weights: Array | None, plan: Plan) -> Iterator[Batch]:
@@ -93,12 +108,12 @@ def batches(maps: Array, weights: Array | None, plan: Plan) -> Iterator[Batch]:
     masks: dict[bytes, Array] = {}
     for i, fields in enumerate(maps):
         valid = ~np.isnan(fields).any(0) if fields.dtype.kind == "f" else np.ones(1, bool)
-        mask = np.broadcast_to(valid, fields.shape[-1:])[None]
+        mask = np.broadcast_to(valid, fields.shape[-1:])
         if weights is not None:
             mask = np.where(mask & (weights[i] > 0), weights[i], 0).astype(float)
             # relative to the largest, so that their sums and squares fit in single precision
-            largest = mask.max(-1, keepdims=True)
-            mask = mask / np.where(largest > 0, largest, 1)
+            largest = mask.max()
+            mask = mask / largest if largest > 0 else mask
         key = np.packbits(mask).tobytes() if mask.dtype == bool else mask.tobytes()
         groups.setdefault(key, []).append(i)
         masks.setdefault(key, mask)
@@ -112,7 +127,14 @@ def batches(maps: Array, weights: Array | None, plan: Plan) -> Iterator[Batch]:
             yield Batch(index, maps[index], masks[key])
 
 
-def batch_statistics(batch: Batch, plan: Plan) -> dict[str, Array]:
+def standard_fields(fields: Array, weights: Array, plan: Plan, *, center: bool) -> Standardized:
+    """The fields without offset and unit, as the engine takes them."""
+    together = bool(plan.parameters.spin)
+    s = standardized(fields, weights, center=center, together=together)
+    return replace(s, fields=s.fields.astype(plan.dtype, copy=False))
+
+
+def batch_statistics(batch: Batch, plan: Plan, empty: Empty) -> dict[str, Array]:
     """Variables of the layout, (B, *core shape) each."""
     import torch
 
@@ -121,17 +143,20 @@ def batch_statistics(batch: Batch, plan: Plan) -> dict[str, Array]:
     from .engine.threads import torch_threads
 
     p, layout = plan.parameters, plan.layout
+    checked_device(plan.device)  # a worker may lack what is there where the graph was made
     with torch_threads(plan.threads), torch.inference_mode():
-        engine = transforms(plan.grid.spec(p, plan.dtype, plan.device), plan.memory)
-        # a copy: native byte order, writable, contiguous
-        fields = np.array(batch.fields, dtype=plan.dtype, order="C")
-        x = torch.as_tensor(fields, device=plan.device)
-        weights = torch.as_tensor(np.array(batch.weights), device=plan.device)
-        arrays = {"S0": mean_variance(x, weights)}
-        spreads: dict[str, Any] = {}
+        spec = plan.grid.spec(p, plan.dtype, plan.device)
+        spec, rows = spec.part(batch.weights > 0)
+        fields, own = batch.fields[..., rows], batch.weights[rows]
+        scaled = standard_fields(fields, own, plan, center=spec.blind_to_mean)
+        arrays: dict[str, Array] = {"S0": scaled.S0}
+        spreads: dict[str, Array] = {}
         if set(p.statistics) - {"S0"}:
-            covered = coverage(engine, weights, p.min_coverage)
-            warn_if_empty(covered)
+            engine = transforms(spec, plan.memory)
+            x = torch.as_tensor(scaled.fields, device=plan.device)
+            weights = torch.as_tensor(np.array(own), device=plan.device)
+            covered = coverage(engine, weights[None], p.min_coverage, plan.memory)
+            empty.add(covered)
             m = moments(
                 engine,
                 x,
@@ -141,54 +166,42 @@ def batch_statistics(batch: Batch, plan: Plan) -> dict[str, Array]:
                 exponent=p.exponent,
                 average=p.average,
             )
-            arrays |= dense(m, p.J, p.L)
+
+            def finite(arrays: dict[str, Any]) -> dict[str, Array]:
+                found = {k: v[0].cpu().numpy() for k, v in arrays.items()}
+                return {k: in_units(k, v, scaled.exponent, p.exponent) for k, v in found.items()}
+
+            arrays |= finite(dense(m, p.J, p.L))
             if m.variance is not None:
-                spreads = {k: v.sqrt() for k, v in dense(m.variance, p.J, p.L).items()}
+                spreads = finite({k: v.sqrt() for k, v in dense(m.variance, p.J, p.L).items()})
     result = {}
     for variable in layout.variables():
         name = variable.removesuffix("_std")
         source = arrays if variable == name else spreads
-        result[variable] = finished(pick(name, source, layout), name, variable, plan)
+        result[variable] = finished(pick(name, source, layout), name, plan)
     return result
 
 
-def mean_variance(fields: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """S0 of fields (B, F, cells) under weights (R, cells): (R, B, F, 2)."""
-    import torch
-
-    result = []
-    for w in weights.to(fields.dtype):
-        used = torch.where(w > 0, fields, 0)
-        mean = used @ w / w.sum()
-        variance = (used - mean[..., None]) ** 2 @ w / w.sum()
-        result.append(torch.stack([mean, variance], -1))
-    return torch.stack(result)
-
-
-def pick(name: str, arrays: dict[str, torch.Tensor], layout: Layout) -> torch.Tensor:
-    """The part of the moments of all fields and pairs that a variable holds, (R, B, ...)."""
-    import torch
-
+def pick(name: str, arrays: dict[str, Array], layout: Layout) -> Array:
+    """The part of the moments of all fields and pairs that a variable holds, (B, ...)."""
     if name == "S2_auto":
-        return torch.stack([arrays["S2"][:, :, i, i].real for i in (0, 1)], 2)
+        return np.stack([arrays["S2"][:, i, i].real for i in (0, 1)], 1)
     array = arrays["S3" if name == "S3P" else name]
     if name in ("S0", "S1"):
-        return array[:, :, 0] if layout.kind == "auto" else array
+        return array[:, 0] if layout.kind == "auto" else array
     if layout.kind == "pairs":
         return array
     if layout.kind == "modes":
-        same = torch.stack([array[:, :, i, i] for i in (0, 1)], 2)
+        same = np.stack([array[:, i, i] for i in (0, 1)], 1)
         return same.real if name == "S2" else same
     if layout.kind == "cross":
-        return array[:, :, 1, 0] if name == "S3P" else array[:, :, 0, 1]
-    return array[:, :, 0, 0].real if name == "S2" else array[:, :, 0, 0]
+        return array[:, 1, 0] if name == "S3P" else array[:, 0, 1]
+    return array[:, 0, 0].real if name == "S2" else array[:, 0, 0]
 
 
-def finished(array: torch.Tensor, name: str, variable: str, plan: Plan) -> Array:
-    """NumPy array (B, [R,] ...) with NaN at scales not wanted, and no l on a line."""
+def finished(values: Array, name: str, plan: Plan) -> Array:
+    """Array (B, ...) with NaN at scales not wanted, and no l on a line."""
     layout, p = plan.layout, plan.parameters
-    values = np.moveaxis(array.cpu().numpy(), 0, 1)
-    values = values if layout.regions else values[:, 0]
     own = {"S3P": "S3", "S2_auto": "S2"}.get(name, name)
     if own in ("S3", "S4"):
         table = scale_table(p, ordered=layout.kind in ("auto", "modes"))
@@ -220,21 +233,29 @@ def scale_table(parameters: Parameters, ordered: bool) -> Array:
     return table
 
 
-def warn_if_empty(coverage: Any) -> None:
-    """Warn once of scales without a single valid coefficient in some set of weights."""
-    if coverage is None:
-        return
-    anywhere = (coverage.field > 0).any(-1)
+class Empty:
+    """Scales without a single valid coefficient, in some set of weights."""
 
-    def empty(weights: Any) -> bool:
-        return bool((~(weights > 0).any(-1) & anywhere).any())
+    def __init__(self) -> None:
+        self.first: set[int] = set()
+        self.second: set[int] = set()
 
-    first = [j for j, w in enumerate(coverage.first) if empty(w)]
-    second = [j for j, rows in enumerate(coverage.rows) if empty(rows[:, -1])]
-    if first or second:
-        scales = ", ".join(f"j={j}" for j in (first or second))
-        what = "the statistics" if first else "some of S3 and S4"
-        where = "" if len(anywhere) == 1 else " in some regions"
+    def add(self, coverage: Any) -> None:
+        """Note those of a coverage, unless it is empty itself."""
+        if coverage is None or not bool((coverage.field > 0).any()):
+            return
+        first = [j for j, w in enumerate(coverage.first) if not bool((w > 0).any())]
+        second = [j for j, r in enumerate(coverage.rows) if not bool((r[:, -1] > 0).any())]
+        self.first.update(first)
+        self.second.update(second)
+
+    def warn(self, regions: bool) -> None:
+        """Warn once of all of them."""
+        scales = ", ".join(f"j={j}" for j in sorted(self.first or self.second))
+        if not scales:
+            return
+        what = "the statistics" if self.first else "some of S3 and S4"
+        where = " in some regions" if regions else ""
         warnings.warn(
             f"no valid coefficient at scale {scales}{where}: {what} there are NaN. Too few "
             "wavelets fit between the missing cells; use a smaller J or min_coverage",

@@ -11,7 +11,6 @@ import xarray as xr
 from ._layout import (
     abs2,
     base_name,
-    common_scales,
     describe,
     is_std,
     leading_dims,
@@ -19,8 +18,12 @@ from ._layout import (
     require,
     statistics_of,
 )
+from ._operation import operation
+from ._states import matched, refuse
+from .errors import check_choice
 
 
+@operation
 def distance(
     ds: xr.Dataset,
     other: xr.Dataset,
@@ -63,12 +66,16 @@ def distance(
     >>> distance(a, a + 1, sigma=2.0).item()
     0.25
     """
-    ds, other = common_scales(ds, other)
+    for each in (ds, other):
+        refuse(each, "distance", "as_real")
+    ds, other = matched(ds, other)
     errors = None
     if isinstance(sigma, xr.Dataset):
-        errors = _sigmas(common_scales(ds, sigma)[1])
+        ds, sigma = matched(ds, sigma, sigma=True)
+        ds, other = matched(ds, other)
+        errors = _sigmas(sigma)
     names = _compared(ds, other, errors, statistics)
-    lead = {d for each in (ds, other) for d in leading_dims(each[n] for n in names)}
+    lead = {d for each in (ds, other) for d in leading_dims(each, names)}
     total = number = xr.DataArray(0.0)
     with xr.set_options(arithmetic_join="exact"):
         for name in names:
@@ -86,13 +93,16 @@ def distance(
     return out.assign_coords({n: c for n, c in ds.coords.items() if set(c.dims) <= set(lead)})
 
 
-def significant(ds: xr.Dataset, sigma: xr.Dataset | None = None, snr: float = 3.0) -> xr.Dataset:
+@operation
+def significant(
+    ds: xr.Dataset, sigma: xr.Dataset | float | None = None, snr: float = 3.0
+) -> xr.Dataset:
     """Where the statistics exceed `snr` standard deviations, ``|x| > snr σ``.
 
     Parameters
     ----------
     ds : Dataset
-    sigma : Dataset, optional
+    sigma : Dataset or float, optional
         standard deviations, under the names of the statistics or with ``_std`` behind. Default:
         the variables ``*_std`` of `ds`.
     snr : float
@@ -116,11 +126,15 @@ def significant(ds: xr.Dataset, sigma: xr.Dataset | None = None, snr: float = 3.
     >>> significant(ds).S1.values
     array([False,  True])
     """
+    refuse(ds, "significant", "logarithm", "as_real")
     if sigma is None:
         sigma = ds[[n for n in ds.data_vars if is_std(str(n))]]
+    elif isinstance(sigma, xr.Dataset):
+        ds, sigma = matched(ds, sigma, sigma=True)
+    if isinstance(sigma, xr.Dataset):
+        errors = _sigmas(sigma)
     else:
-        ds, sigma = common_scales(ds, sigma)
-    errors = _sigmas(sigma)
+        errors = dict.fromkeys(statistics_of(ds), xr.DataArray(sigma))
     out = {}
     with xr.set_options(arithmetic_join="exact"):
         for name in _with_sigma(ds, errors):
@@ -130,6 +144,7 @@ def significant(ds: xr.Dataset, sigma: xr.Dataset | None = None, snr: float = 3.
     return rebuild(ds, out)
 
 
+@operation
 def select(
     ds: xr.Dataset,
     mask: xr.Dataset | None = None,
@@ -157,7 +172,7 @@ def select(
 
     Raises
     ------
-    ValueError, KeyError
+    ValueError
         for a variable, a dimension or a label that is not there.
 
     Examples
@@ -170,6 +185,7 @@ def select(
     """
     names = statistics_of(ds, statistics)
     if mask is not None:
+        ds, mask = matched(ds, mask, sigma=True, cut=False)
         names = [n for n in names if n in mask]
     if mask is None and statistics is None:
         kept = [str(n) for n in ds.data_vars]
@@ -180,13 +196,30 @@ def select(
         with xr.set_options(arithmetic_join="exact"):
             parts = {n: part[n].where(mask[base_name(n)]) for n in kept}
         part = rebuild(part, {n: describe(v, ds[n]) for n, v in parts.items()})
-    scalars = {d: [v] if np.isscalar(v) else v for d, v in labels.items()}
-    part = part.sel(scalars)
+    for dim, wanted in labels.items():
+        part = _labels(part, dim, wanted)
     part.attrs = {**ds.attrs, "statistics": " ".join(n for n in names if n in part)}
     return part
 
 
 # ---------------------------------------------------------------------------------------------
+
+
+def _labels(ds: xr.Dataset, dim: str, wanted: Any) -> xr.Dataset:
+    """The elements at one label or several; the dimension stays."""
+    check_choice("the dimension to select along", dim, map(str, ds.dims))
+    try:
+        return ds.sel({dim: [wanted] if np.ndim(wanted) == 0 and not _several(wanted) else wanted})
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        have = ds[dim].values.tolist()
+        raise ValueError(
+            f"{dim}={wanted!r} is not among the labels of {dim}: "
+            f"{have[:10]}{' ...' if len(have) > 10 else ''}"
+        ) from error
+
+
+def _several(wanted: Any) -> bool:
+    return isinstance(wanted, slice | xr.DataArray)
 
 
 def _plain(var: xr.DataArray) -> xr.DataArray:
@@ -204,11 +237,18 @@ def _sigmas(sigma: xr.Dataset) -> dict[str, xr.DataArray]:
 def _with_sigma(ds: xr.Dataset, errors: dict[str, xr.DataArray]) -> list[str]:
     names = [n for n in statistics_of(ds) if n in errors]
     if not names:
-        raise ValueError(
-            "no statistic has a standard deviation: compute with variance=True, "
-            "or give sigma=, for instance std_over(ensemble, dim)"
-        )
+        raise ValueError(no_error(ds))
     return names
+
+
+def no_error(ds: xr.Dataset) -> str:
+    """What to say where no statistic has a standard deviation."""
+    dropped = ds.attrs.get("std_dropped")
+    why = f" (normalize left out those of {dropped})" if dropped else ""
+    return (
+        f"no statistic has a standard deviation{why}: compute with variance=True, "
+        "or give sigma=, for instance std_over(ensemble, 'realization')"
+    )
 
 
 def _compared(

@@ -11,6 +11,7 @@ from .engine.wavelets import Morlet, Wavelet
 from .errors import GridError, check_choice
 from .grids import align_to, find_grid
 from .inputs import check_field
+from .keywords import checked_keywords
 from .parameters import STATISTICS
 from .statistics import (
     Scales,
@@ -21,6 +22,7 @@ from .statistics import (
 )
 
 
+@checked_keywords
 def cross(
     a: xr.DataArray,
     b: xr.DataArray | None = None,

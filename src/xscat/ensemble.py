@@ -7,10 +7,13 @@ from collections.abc import Iterable
 import numpy as np
 import xarray as xr
 
-from ._layout import check_same_grid, describe, rebuild, spread, statistics_of
+from ._layout import SCALES, describe, in_one_chunk, rebuild, spread, statistic_dims, statistics_of
+from ._operation import check_free, operation
+from ._states import check_alike, in_order_of
 from .paths import to_vector
 
 
+@operation
 def concat_realizations(datasets: Iterable[xr.Dataset], over: str = "realization") -> xr.Dataset:
     """Put the statistics of several fields behind one another along a dimension.
 
@@ -24,12 +27,14 @@ def concat_realizations(datasets: Iterable[xr.Dataset], over: str = "realization
     Returns
     -------
     Dataset
-        the dimension comes first. Parameters on which the fields disagree are dropped.
+        the dimension comes first. Attributes on which the fields disagree are dropped, and scalar
+        coordinates on which they disagree, as ``time``, get the dimension.
 
     Raises
     ------
     ValueError
-        if there is no Dataset, if their variables, grids, J or L differ.
+        if there is no Dataset, if their variables, grids, parameters or labels differ, or what
+        was done to them.
 
     Examples
     --------
@@ -38,23 +43,19 @@ def concat_realizations(datasets: Iterable[xr.Dataset], over: str = "realization
     >>> concat_realizations([one, one]).S1.dims
     ('realization', 'j1')
     """
-    datasets = [ds if over in ds.dims else ds.expand_dims(over) for ds in datasets]
-    if not datasets:
+    every = list(datasets)
+    if not every:
         raise ValueError("concat_realizations needs at least one Dataset")
-    first = datasets[0]
-    for number, ds in enumerate(datasets[1:], 1):
-        check_same_grid(first, ds)
-        if set(ds.data_vars) != set(first.data_vars):
-            raise ValueError(
-                f"Dataset {number} has the variables {sorted(map(str, ds.data_vars))}, "
-                f"the first one {sorted(map(str, first.data_vars))}: select() common ones"
-            )
-        scales = [d for d in first.dims if str(d)[0] == "j"]
-        if any(ds.sizes.get(d) != first.sizes[d] for d in scales):
-            raise ValueError(f"Dataset {number} has another J: cut with interp_scales(J)")
-    bare = [ds.drop_vars(over, errors="ignore") for ds in datasets]
+    if not isinstance(over, str):
+        raise TypeError(f"over={over!r} must be a str, the name of a dimension")
+    if any(over in statistic_dims(ds) for ds in every):
+        raise ValueError(f"over={over!r} numbers statistics: choose another name")
+    first = every[0]
+    every = [first, *(_joinable(first, ds, i, over) for i, ds in enumerate(every[1:], 1))]
+    every = [ds.drop_vars(over, errors="ignore") for ds in every]
+    every = [ds if over in ds.dims else ds.expand_dims(over) for ds in every]
     out = xr.concat(
-        bare,
+        _alongside(every, over),
         over,
         data_vars="all",
         coords="minimal",
@@ -65,6 +66,48 @@ def concat_realizations(datasets: Iterable[xr.Dataset], over: str = "realization
     return out.assign_coords({over: np.arange(out.sizes[over])})
 
 
+def _joinable(first: xr.Dataset, ds: xr.Dataset, number: int, over: str) -> xr.Dataset:
+    """A Dataset in the order of the first one, if it holds the same statistics."""
+    if set(ds.data_vars) != set(first.data_vars):
+        raise ValueError(
+            f"Dataset {number} has the variables {sorted(map(str, ds.data_vars))}, "
+            f"the first one {sorted(map(str, first.data_vars))}: select() common ones"
+        )
+    one, other = (
+        each.isel({over: 0}, drop=True)
+        if over in each.dims
+        else each.drop_vars(over, errors="ignore")
+        for each in (first, ds)
+    )
+    check_alike(one, other)
+    if any(other.sizes.get(d) != one.sizes[d] for d in SCALES if d in one.dims):
+        raise ValueError(f"Dataset {number} has another J: cut with interp_scales(J)")
+    for name, var in one.data_vars.items():
+        if set(var.dims) != set(other[name].dims):
+            raise ValueError(
+                f"{name} of Dataset {number} has the dimensions {other[name].dims}, "
+                f"that of the first one {var.dims}: select the same in both"
+            )
+    return in_order_of(ds, first, (over,))
+
+
+def _alongside(every: list[xr.Dataset], over: str) -> list[xr.Dataset]:
+    """Coordinates without dimension on which Datasets disagree, along the new dimension."""
+    for name in {n for ds in every for n, c in ds.coords.items() if set(c.dims) <= {over}} - {over}:
+        have = [ds.coords.get(name) for ds in every]
+        if any(c is None or set(c.dims) - {over} for c in have):
+            every = [ds.drop_vars(name, errors="ignore") for ds in every]
+        elif any(c.dims or c.chunks or not c.variable.equals(have[0].variable) for c in have):
+            every = [
+                ds.assign_coords(
+                    {name: c if c.dims else c.variable.expand_dims({over: ds.sizes[over]})}
+                )
+                for ds, c in zip(every, have, strict=True)
+            ]
+    return every
+
+
+@operation
 def std_over(ds: xr.Dataset, over: str) -> xr.Dataset:
     """Standard deviation of every statistic over a dimension, as ``S1_std``, ``S2_std``, ...
 
@@ -99,9 +142,10 @@ def std_over(ds: xr.Dataset, over: str) -> xr.Dataset:
         f"{n}_std": describe(spread(ds[n], over, ddof=1), ds[n], f"standard deviation over {over}")
         for n in names
     }
-    return rebuild(ds, out)
+    return rebuild(ds, out, std_over=over)
 
 
+@operation
 def covariance_of(
     ds: xr.Dataset, over: str, statistics: Iterable[str] | None = None, dropna: bool = False
 ) -> xr.DataArray:
@@ -137,10 +181,11 @@ def covariance_of(
            [4., 8.]])
     """
     names = [n for n in _varying(ds, over) if statistics is None]
+    check_free(ds, "covariance_of", "path_")
     vector = to_vector(ds, names or statistics, dropna)
     out = xr.apply_ufunc(
         _covariance,
-        vector.chunk({over: -1}) if vector.chunks else vector,
+        in_one_chunk(vector, over),
         input_core_dims=[[over, "path"]],
         output_core_dims=[["path", "path_"]],
         dask="parallelized",

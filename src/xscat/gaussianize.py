@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from .inputs import check_field
+from .keywords import checked_keywords
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -67,6 +68,7 @@ class Gaussianization:
         return new[i] * (1 - t) + new[i + 1] * t
 
 
+@checked_keywords
 def gaussianize(da: xr.DataArray) -> tuple[xr.DataArray, Gaussianization]:
     """The field with its histogram made Gaussian, and the map that did it.
 

@@ -78,8 +78,16 @@ def check_field(da: Any, argument: str = "the field", mask: Any = None) -> xr.Da
 
 def _check_type(da: Any, argument: str) -> xr.DataArray:
     """Raise unless *da* holds real numbers as NumPy or dask do, along named dimensions."""
+    if isinstance(da, xr.Dataset):
+        variable = next(iter(da.data_vars), "name")
+        raise TypeError(
+            f"{argument} must be a DataArray, got Dataset: select a variable, e.g. ds[{variable!r}]"
+        )
     if not isinstance(da, xr.DataArray):
-        raise TypeError(f"{argument} must be a DataArray, got {type(da).__name__}")
+        raise TypeError(
+            f"{argument} must be a DataArray, got {type(da).__name__}: make one of values on a "
+            "grid, xr.DataArray(values, dims=...)"
+        )
     check_dims(da, argument)
     da, code = mended(da), code_name(argument)
     if da.dtype.kind == "c":

@@ -88,6 +88,13 @@ class Layout:
     def _own(self, name: str) -> tuple[str, ...]:
         return tuple(d for d in DIMS[name] if self.oriented or not d.startswith("l"))
 
+    def attrs(self) -> dict[str, str]:
+        """What is paired, along which dimension; and the dimension of S0 if that is another."""
+        attrs = {"kind": self.kind}
+        if self.stacked is not None:
+            attrs |= {"paired": "mode" if self.spin else self.stacked, "stacked": self.stacked}
+        return attrs
+
     def is_complex(self, variable: str) -> bool:
         """Whether a variable holds complex numbers."""
         if variable == "S2":
@@ -185,9 +192,12 @@ def labelled(
     fields: list[xr.DataArray],
     parameters: Parameters,
     grid: Grid,
+    used: set[str],
 ) -> xr.Dataset:
-    """Dataset of statistics with coordinates and attributes."""
-    used = {str(d) for v in variables.values() for d in v.dims}
+    """Dataset of statistics with coordinates and attributes; `used` are the dimensions they number.
+
+    Others, of the fields, may have the names of dimensions of other statistics.
+    """
     ds = xr.Dataset(variables)
     ds = ds.assign_coords(coordinates(used & set(sizes(parameters)), parameters, grid))
     names = [str(f.name) for f in fields if f.name is not None]
@@ -197,5 +207,5 @@ def labelled(
     for name in variables:
         ds[name].attrs = variable_attrs(name, fields, parameters.exponent)
     source = {"source": " x ".join(names)} if names else {}
-    ds.attrs = parameters.to_attrs() | grid.attrs() | source
+    ds.attrs = parameters.to_attrs() | grid.attrs() | {"grid_units": grid.units} | source
     return ds

@@ -9,16 +9,22 @@ from ._layout import (
     ORIENTATIONS,
     SCALES,
     base_name,
-    check_same_grid,
     describe,
     is_cross,
+    is_std,
+    kind_of,
+    paired_dim,
     rebuild,
+    reductions_of,
     require,
     take,
 )
+from ._operation import operation
+from ._states import check_alike, in_order_of, refuse
 from .errors import check_choice
 
 
+@operation
 def normalize(ds: xr.Dataset, by: str = "S2", reference: xr.Dataset | None = None) -> xr.Dataset:
     """Divide the statistics by the power of the field, which leaves numbers of order one.
 
@@ -32,8 +38,12 @@ def normalize(ds: xr.Dataset, by: str = "S2", reference: xr.Dataset | None = Non
         S4 / sqrt(P11[j1,j3,l1,l3] P11[j2,j3,l2,l3])
 
     The powers are those of `ds`, and S1 and S2 stay as they are; or those of `reference`, and
-    then S1 and S2 are divided by sqrt(S2) and S2 of the reference too. Standard deviations
-    ``*_std`` are divided as their statistics. The powers are taken to be free of error.
+    then S1 and S2 are divided by sqrt(S2) and S2 of the reference too.
+
+    Errors of a statistic and of the power of the same field are correlated, so the standard
+    deviations of what is divided by its own power are left out; the attribute ``std_dropped`` says
+    of which statistics. Those divided by the power of a reference, taken to be free of error and
+    independent, are divided with their statistics.
 
     Statistics of two fields a, b become correlation coefficients: S2 and S4 are divided by
     sqrt(S2a[j1,l1] S2b[j2,l2]) (S2 with j2 = j1, l2 = l1), S3 by sqrt(S2a[j2,l2] S2b[j1,l1]),
@@ -54,7 +64,8 @@ def normalize(ds: xr.Dataset, by: str = "S2", reference: xr.Dataset | None = Non
     -------
     Dataset
         with units "1" for what was divided, the attribute ``normalized`` = `by`, and, for
-        ``by="P11"`` without reference, the variable P11, which `denormalize` needs.
+        ``by="P11"`` without reference, the variable P11, for all pairs along a dimension the
+        variable S2_auto: the power of each field, which `denormalize` needs.
 
     Raises
     ------
@@ -75,10 +86,13 @@ def normalize(ds: xr.Dataset, by: str = "S2", reference: xr.Dataset | None = Non
         raise ValueError(
             f"already normalized by {ds.attrs['normalized']}: call denormalize() first"
         )
-    _check_not_reduced(ds, "normalize")
-    out = {}
+    _check_whole(ds, "normalize")
+    out, dropped = {}, []
     for name, factor in _factors(ds, by, reference).items():
         var = ds[name]
+        if is_std(name) and (reference is None or reference is ds):
+            dropped.append(name)
+            continue
         divided = describe(_exactly(var, factor, False), var, f"normalized by {by}", "1")
         if "units" in var.attrs:
             divided.attrs["units_before"] = var.attrs["units"]
@@ -87,17 +101,25 @@ def normalize(ds: xr.Dataset, by: str = "S2", reference: xr.Dataset | None = Non
         units = ds.S4.attrs.get("units")
         out["P11"] = describe(_p11(ds), xr.DataArray(name="P11"), "power of the moduli", units)
         out["P11"].attrs["long_name"] = "power of the moduli"
-    source = "itself" if reference is None else "reference"
-    return rebuild(ds, {**_variables(ds), **out}, normalized=by, normalized_with=source)
+    if reference is None and kind_of(ds) == "pairs" and "S2_auto" not in ds and "S2" in ds:
+        out["S2_auto"] = _diagonal(ds).assign_attrs(ds.S2.attrs)
+        out["S2_auto"].attrs["long_name"] = "mean power of the wavelet coefficients of each field"
+    attrs = {"normalized": by, "normalized_with": "itself" if reference is None else "reference"}
+    if dropped:
+        attrs["std_dropped"] = " ".join(sorted(map(base_name, dropped)))
+    kept = {n: v for n, v in _variables(ds).items() if n not in dropped}
+    return rebuild(ds, {**kept, **out}, **attrs)
 
 
+@operation
 def denormalize(ds: xr.Dataset, reference: xr.Dataset | None = None) -> xr.Dataset:
     """Undo `normalize`: multiply by the same powers and give the units back.
 
     Parameters
     ----------
     ds : Dataset
-        what `normalize` gave, before any reduction.
+        what `normalize` gave, before any reduction. Standard deviations that it left out do not
+        come back.
     reference : Dataset, optional
         the same that was given to `normalize`.
 
@@ -120,11 +142,13 @@ def denormalize(ds: xr.Dataset, reference: xr.Dataset | None = None) -> xr.Datas
     by = ds.attrs.get("normalized")
     if by is None:
         raise ValueError("the statistics are not normalized (they have no attribute normalized)")
-    _check_not_reduced(ds, "denormalize")
+    _check_whole(ds, "denormalize")
+    refuse(ds, "denormalize", "logarithm")
     if (reference is None) != (ds.attrs.get("normalized_with") == "itself"):
         wanted = "the reference= that normalize had" if reference is None else "no reference="
         raise ValueError(f"denormalize needs {wanted}")
-    out = {n: v for n, v in _variables(ds).items() if n != "P11"}
+    added = ("P11", "S2_auto") if kind_of(ds) == "pairs" else ("P11",)
+    out = {n: v for n, v in _variables(ds).items() if n not in added}
     for name, factor in _factors(ds, by, reference).items():
         var = _exactly(ds[name], factor, True)
         attrs = dict(ds[name].attrs)
@@ -139,6 +163,7 @@ def denormalize(ds: xr.Dataset, reference: xr.Dataset | None = None) -> xr.Datas
     return result
 
 
+@operation
 def log(ds: xr.Dataset) -> xr.Dataset:
     """Natural logarithm of S1 and S2; everything else stays.
 
@@ -166,7 +191,12 @@ def log(ds: xr.Dataset) -> xr.Dataset:
     array([0.   , 0.693])
     """
     if "logarithm" in ds.attrs:
-        raise ValueError("S1 and S2 are logarithms already")
+        raise ValueError("S1 and S2 are logarithms already: log() is done once")
+    refuse(ds, "log", "as_real")
+    signed = {"fft_ang", "scale_ft", "phase"} & set(reductions_of(ds))
+    if signed:
+        name = signed.pop()
+        raise ValueError(f"what {name} gives may be negative: call log() before {name}()")
     out = _variables(ds)
     for name in ("S1", "S2"):
         var = ds.get(name)
@@ -174,8 +204,6 @@ def log(ds: xr.Dataset) -> xr.Dataset:
             continue
         if np.iscomplexobj(var):
             raise ValueError("S2 of two fields is complex: take log(abs(ds.S2)) yourself")
-        if any(str(d).startswith("harmonic") for d in var.dims):
-            raise ValueError("harmonics may be negative: call log() before fft_ang()")
         units = f"ln(re 1 {var.attrs['units']})" if "units" in var.attrs else None
         out[name] = describe(xr.ufuncs.log(var), var, "natural logarithm", units)
         std = f"{name}_std"
@@ -191,12 +219,9 @@ def _variables(ds: xr.Dataset) -> dict[str, xr.DataArray]:
     return {str(n): v for n, v in ds.data_vars.items()}
 
 
-def _check_not_reduced(ds: xr.Dataset, who: str) -> None:
-    if ds.attrs.get("reduction"):
-        raise ValueError(
-            f"{who} needs the statistics before {ds.attrs['reduction']}: "
-            "write stats.scat.normalize().scat.iso_mean(), in this order"
-        )
+def _check_whole(ds: xr.Dataset, who: str) -> None:
+    """Raise where powers cannot be had: after reductions, or with scales selected away."""
+    refuse(ds, who, "reduction", "as_real", *(["logarithm"] if who == "normalize" else []))
     chosen = [d for d in (*SCALES, *ORIENTATIONS) if d in ds.coords and ds[d].ndim == 0]
     if chosen:
         raise ValueError(
@@ -210,16 +235,19 @@ def _factors(ds: xr.Dataset, by: str, reference: xr.Dataset | None) -> dict[str,
     check_choice("by", by, ("S2", "P11"))
     if by == "P11" and is_cross(ds):
         raise ValueError("by='P11' is for the statistics of one field: use by='S2'")
-    if reference is not None:
-        check_same_grid(ds, reference)
-        if "normalized" in reference.attrs or reference.attrs.get("reduction"):
-            raise ValueError("the reference must be neither normalized nor reduced")
-    source = ds if reference is None else reference
     names = ["S3", "S3P", "S4"]
     if reference is not None:
+        if "normalized" in reference.attrs or reductions_of(reference):
+            raise ValueError("the reference must be neither normalized nor reduced")
+        refuse(reference, "normalize (of the reference)", "logarithm", "as_real")
+        done = ("normalized", "normalized_with")
+        plain = ds.assign_attrs()
+        plain.attrs = {k: v for k, v in ds.attrs.items() if k not in done}
+        check_alike(plain, reference)
         names += ["S1", "S2", "S2_auto"]
     elif is_cross(ds):
         names += ["S2"]
+    source = ds if reference is None else reference
     found = {}
     for name in map(str, ds.data_vars):
         if base_name(name) in names:
@@ -230,45 +258,70 @@ def _factors(ds: xr.Dataset, by: str, reference: xr.Dataset | None) -> dict[str,
 def _factor(name: str, source: xr.Dataset, by: str) -> xr.DataArray:
     """The square root of the powers that belong to one statistic: the formulas of `normalize`."""
     if by == "P11" and name in ("S3", "S4"):
-        power = _p11(source)
+        power = _root(_p11(source))
         if name == "S3":
-            return xr.ufuncs.sqrt(_at(_powers(source)[0], {"1": "2"}) * power)
-        return xr.ufuncs.sqrt(_at(power, {"2": "3"}) * _at(power, {"1": "2", "2": "3"}))
-    if name in ("S1", "S2_auto") and "S2_auto" in source:
-        auto = _bare(source.S2_auto)
-        return auto if name == "S2_auto" else xr.ufuncs.sqrt(auto)
-    a, b = _powers(source)
-    if name == "S1":
-        # of all pairs along a dimension, S1 has the dimension itself
-        own = {d: str(d)[:-2] for d in a.dims if str(d).endswith("_a")}
-        return xr.ufuncs.sqrt(a.rename(own))
+            return _at(_root(_powers(source)[0]), {"1": "2"}) * power
+        return _at(power, {"2": "3"}) * _at(power, {"1": "2", "2": "3"})
+    if name in ("S1", "S2_auto"):
+        auto = _auto(source)
+        return _bare(auto) if name == "S2_auto" else _root(auto)
+    a, b = map(_root, _powers(source))
     if name == "S2":
-        return xr.ufuncs.sqrt(a * b)
+        return a * b
     inner, outer = (b, a) if name == "S3" else (a, b)
-    return xr.ufuncs.sqrt(inner * _at(outer, {"1": "2"}))
+    return inner * _at(outer, {"1": "2"})
 
 
-def _powers(source: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
-    """Power (j1, l1) of the first and of the second field; of one field twice the same."""
+def _root(power: xr.DataArray) -> xr.DataArray:
+    """Square root in double precision: a product of two single ones may leave its range."""
+    return xr.ufuncs.sqrt(_bare(power).astype(np.float64))
+
+
+def _auto(source: xr.Dataset) -> xr.DataArray:
+    """Power (..., j1, l1) of every field."""
     if "S2_auto" in source:
-        auto = _bare(source.S2_auto)
-        return auto.isel(field=0, drop=True), auto.isel(field=1, drop=True)
+        return source.S2_auto
     power = require(source, "S2", "normalize")
-    pair = [str(d)[:-2] for d in power.dims if str(d).endswith("_a")]
-    if pair:
-        first, second = f"{pair[0]}_a", f"{pair[0]}_b"
-        if not np.array_equal(power[first], power[second]):
-            raise ValueError(f"normalize needs all pairs: {first} and {second} must be the same")
-        same = xr.DataArray(np.arange(power.sizes[first]), dims=first)
-        diagonal = take(_bare(power), {first: same, second: same}).real
-        diagonal = diagonal.assign_coords({first: _bare(power[first])})
-        return diagonal, diagonal.rename({first: second})
+    if kind_of(source) == "pairs":
+        return _diagonal(source)
     if np.iscomplexobj(power):
         raise ValueError(
             "normalize needs the power of both fields, S2_auto, beside the complex S2: "
             "compute with cross(..., statistics=(..., 'S2'))"
         )
-    return _bare(power), _bare(power)
+    return power
+
+
+def _powers(source: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
+    """Power (j1, l1) of the first and of the second field; of one field twice the same."""
+    auto, kind = _auto(source), kind_of(source)
+    if kind == "cross":
+        if auto.sizes.get("field") != 2:
+            raise ValueError("normalize needs the power of both fields: select a field after it")
+        return auto.isel(field=0, drop=True), auto.isel(field=1, drop=True)
+    if kind == "pairs":
+        own = paired_dim(source)
+        return auto.rename({own: f"{own}_a"}), auto.rename({own: f"{own}_b"})
+    return auto, auto
+
+
+def _diagonal(source: xr.Dataset) -> xr.DataArray:
+    """The power of each field among those of all pairs along a dimension."""
+    power, own = source.S2, paired_dim(source)
+    first, second = f"{own}_a", f"{own}_b"
+    if first not in power.dims or second not in power.dims:
+        raise ValueError(f"normalize needs all pairs: select {first} and {second} after it")
+    one, other = power.indexes.get(first), power.indexes.get(second)
+    place = np.arange(power.sizes[first])
+    if one is not None and other is not None:
+        place = other.get_indexer(one) if other.is_unique else place - len(place)
+    if power.sizes[first] != power.sizes[second] or (place < 0).any():
+        raise ValueError(f"normalize needs all pairs: {first} and {second} must be the same")
+    index = {first: xr.DataArray(np.arange(len(place)), dims=own)}
+    diagonal = take(power, index | {second: xr.DataArray(place, dims=own)}).real
+    order = [own if d == first else d for d in power.dims if d != second]
+    labels = {} if one is None else {own: power[first].rename({first: own})}
+    return diagonal.transpose(*order).assign_coords(labels).drop_attrs()
 
 
 def _p11(source: xr.Dataset) -> xr.DataArray:
@@ -276,11 +329,14 @@ def _p11(source: xr.Dataset) -> xr.DataArray:
     if "P11" in source:
         return _bare(source.P11)
     s4 = require(source, "S4", "normalize(by='P11')")
-    if "j1" not in s4.dims or not np.array_equal(s4.j1, s4.j2):
-        raise ValueError("normalize(by='P11') needs all scales of S4: normalize before selecting")
     index = {}
     for one, other in (("j1", "j2"), ("l1", "l2")):
-        if one in s4.dims:
+        if one in s4.dims or other in s4.dims:
+            if one not in s4.dims or not np.array_equal(s4[one], s4[other]):
+                raise ValueError(
+                    "normalize(by='P11') needs all scales and orientations of S4: "
+                    "normalize before selecting"
+                )
             same = xr.DataArray(np.arange(s4.sizes[one]), dims=one)
             index.update({one: same, other: same})
     diagonal = take(_bare(s4), index).real
@@ -301,20 +357,22 @@ def _at(power: xr.DataArray, places: dict[str, str]) -> xr.DataArray:
 
 
 def _cut(factor: xr.DataArray, var: xr.DataArray) -> xr.DataArray:
-    """The scales of a factor that the statistic has; a reference may have more."""
-    dims = [d for d in SCALES if d in factor.dims and d in var.dims]
-    if any(not np.isin(var[d], factor[d]).all() for d in dims):
-        raise ValueError(
-            f"the powers for {var.name} lack some of its scales: "
-            "normalize before selecting, or give a reference with as many scales"
-        )
-    return factor.sel({d: var[d].values for d in dims})
+    """A factor at the labels of its statistic; a reference may have more scales."""
+    dims = [d for d in (*SCALES, *ORIENTATIONS) if d in factor.indexes and d in var.indexes]
+    for dim in dims:
+        if not np.isin(var[dim], factor[dim]).all():
+            what = "scales" if dim in SCALES else "orientations"
+            raise ValueError(
+                f"the powers for {var.name} lack some of its {what}: "
+                f"normalize before selecting, or give a reference with as many {what}"
+            )
+    return in_order_of(factor.sel({d: var[d].values for d in dims}), var)
 
 
 def _exactly(var: xr.DataArray, factor: xr.DataArray, multiply: bool) -> xr.DataArray:
-    """Product or quotient with every label matched, on the dimensions of var."""
+    """Product or quotient with every label matched, on the dimensions and in the dtype of var."""
     with xr.set_options(arithmetic_join="exact"):
         # not var / factor: numpy warns of complex NaN / NaN
         out = var * (factor if multiply else 1 / factor)
     added = [d for d in out.dims if d not in var.dims]
-    return out.transpose(*added, *var.dims)
+    return out.transpose(*added, *var.dims).astype(var.dtype)

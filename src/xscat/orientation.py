@@ -8,14 +8,16 @@ import numpy as np
 import xarray as xr
 
 from . import labels
-from .blocks import Array, Plan, batches
+from .blocks import Array, Batch, Plan, batches, standard_fields
 from .engine.wavelets import Morlet, Wavelet, orientations
-from .errors import GridError
+from .errors import GridError, checked_count, checked_device
 from .grids import HealpixGrid, find_grid
 from .inputs import check_field
+from .keywords import checked_keywords
 from .statistics import make_parameters, make_plan
 
 
+@checked_keywords
 def dominant_orientation(
     da: xr.DataArray,
     j: int,
@@ -66,11 +68,14 @@ def dominant_orientation(
     grid = find_grid(da, dim)
     if not grid.oriented:
         raise GridError("a line has no orientations: use HEALPix cells or a plane")
-    if L < 3:
+    checked_count("j", j, least=0)
+    if checked_count("L", L) < 3:
         raise ValueError(f"L={L!r}: at least 3 orientations are needed to find a direction")
-    parameters = make_parameters(
-        grid, j + 1, L, boundary=boundary, wavelet=wavelet or Morlet(), statistics=("S1",)
-    )
+    kwargs = {"boundary": boundary, "wavelet": wavelet or Morlet(), "statistics": ("S1",)}
+    try:
+        parameters = make_parameters(grid, j + 1, L, **kwargs)
+    except GridError as error:
+        raise GridError(f"j={j}: {error}") from None
     plan = make_plan([da], grid, parameters, labels.Layout("auto", ("S1",)), dtype, device)
     result = xr.apply_ufunc(
         _orientation_block,
@@ -95,11 +100,11 @@ def _orientation_block(values: Array, plan: Plan) -> Array:
     maps = plan.grid.arrange(values.reshape(-1, *plan.grid.shape))[:, None]
     result = np.empty((len(maps), maps.shape[-1]), plan.dtype)
     for batch in batches(maps, None, plan):
-        result[batch.index] = _angles(batch.fields, batch.weights, plan)
+        result[batch.index] = _angles(batch, plan)
     return plan.grid.restore(result).reshape(*lead, *plan.grid.shape)
 
 
-def _angles(fields: Array, weights: Array, plan: Plan) -> Array:
+def _angles(batch: Batch, plan: Plan) -> Array:
     import torch
 
     from .engine.cache import transforms
@@ -107,12 +112,12 @@ def _angles(fields: Array, weights: Array, plan: Plan) -> Array:
 
     p = plan.parameters
     j, doubled = p.J - 1, 2 * torch.as_tensor(orientations(p.L))
+    checked_device(plan.device)
     with torch_threads(plan.threads), torch.inference_mode():
         engine = transforms(plan.grid.spec(p, plan.dtype, plan.device), plan.memory)
-        coverage = engine.coverage(
-            torch.as_tensor(np.array(weights)).to(plan.device), p.min_coverage
-        )
-        fields = np.array(fields, dtype=plan.dtype, order="C")
+        weights = torch.as_tensor(np.array(batch.weights)).to(plan.device)
+        coverage = engine.coverage(weights[None], p.min_coverage)
+        fields = standard_fields(batch.fields, batch.weights, plan, center=True).fields
         engine = engine.within(coverage)
         state = engine.start(torch.as_tensor(fields, device=plan.device), coverage)
         for i in range(j):

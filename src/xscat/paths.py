@@ -7,11 +7,23 @@ from collections.abc import Iterable
 import numpy as np
 import xarray as xr
 
-from ._layout import describe, in_triangle, is_cross, leading_dims, rebuild, statistics_of, take
+from ._layout import (
+    describe,
+    in_one_chunk,
+    in_triangle,
+    is_cross,
+    leading_dims,
+    rebuild,
+    statistics_of,
+    take,
+)
+from ._operation import check_free, operation
+from ._states import refuse, state
 
 PARTS = np.array(["real", "imag"], dtype=object)
 
 
+@operation
 def to_paths(
     ds: xr.Dataset, statistics: Iterable[str] | None = None, dropna: bool = False
 ) -> xr.DataArray:
@@ -47,7 +59,8 @@ def to_paths(
     names = sorted(map(str, ds.data_vars)) if statistics is None else statistics_of(ds, statistics)
     if not names:
         raise ValueError("the Dataset has no variable")
-    lead = leading_dims(ds[n] for n in names)
+    check_free(ds, "to_paths", "path", "statistic")
+    lead = leading_dims(ds, names)
     cross = is_cross(ds)
     parts, index = zip(*(_flatten(ds[n], lead, cross) for n in names), strict=True)
     kind = np.result_type(*(p.dtype for p in parts))
@@ -70,6 +83,7 @@ def to_paths(
     return out
 
 
+@operation
 def from_paths(paths: xr.DataArray) -> xr.Dataset:
     """The Dataset that `to_paths` was given.
 
@@ -94,13 +108,11 @@ def from_paths(paths: xr.DataArray) -> xr.Dataset:
     >>> from_paths(to_paths(ds)).identical(ds)
     True
     """
-    if "path" not in paths.dims or "statistic" not in paths.coords:
-        raise ValueError("from_paths needs the dimension path and its coordinate statistic")
     statistic = _texts(paths.statistic)
     names = list(dict.fromkeys(statistic))
     attrs = {n: _attrs_of(paths, n) for n in names}
     dims = {n: attrs[n].pop("dims").split() for n in names}
-    dtypes = {n: np.dtype(attrs[n].pop("dtype")) for n in names}
+    dtypes = {n: _dtype(n, attrs[n].pop("dtype")) for n in names}
     first = {}
     for dim in dict.fromkeys(d for n in names for d in dims[n]):
         if dim in paths.coords and paths[dim].dims == ("path",):
@@ -120,6 +132,7 @@ def from_paths(paths: xr.DataArray) -> xr.Dataset:
     return result
 
 
+@operation
 def to_vector(
     ds: xr.Dataset, statistics: Iterable[str] | None = None, dropna: bool = False
 ) -> xr.DataArray:
@@ -147,6 +160,8 @@ def to_vector(
     >>> to_vector(ds).values
     array([4., 3., 1.])
     """
+    refuse(ds, "to_vector", "as_real")
+    check_free(ds, "to_vector", "part")
     paths = to_paths(ds, statistics_of(ds, statistics), dropna)
     has_imag = _complex_paths(paths)
     which = np.concatenate([np.arange(paths.sizes["path"]), has_imag])
@@ -158,6 +173,7 @@ def to_vector(
     return out.assign_coords(coords).assign_coords(part=("path", parts)).assign_attrs(paths.attrs)
 
 
+@operation
 def from_vector(vector: xr.DataArray) -> xr.Dataset:
     """The Dataset that `to_vector` was given.
 
@@ -200,6 +216,7 @@ def from_vector(vector: xr.DataArray) -> xr.Dataset:
     return from_paths(paths)
 
 
+@operation
 def as_real(ds: xr.Dataset) -> xr.Dataset:
     """Complex variables as real ones with a last dimension ``part`` ("real", "imag").
 
@@ -219,15 +236,20 @@ def as_real(ds: xr.Dataset) -> xr.Dataset:
     >>> as_real(xr.Dataset({"S3": ("j1", [3.0 + 1j])})).S3.values
     array([[3., 1.]])
     """
+    split = [str(n) for n, v in ds.data_vars.items() if np.iscomplexobj(v)]
+    if split and "as_real" not in ds.attrs:
+        check_free(ds, "as_real", "part")
     out = {}
     for name, var in ds.data_vars.items():
         if np.iscomplexobj(var):
             both = _join([var.real, var.imag], "part").transpose(..., "part")
             var = describe(both.assign_coords(part=PARTS), var)
         out[str(name)] = var
-    return rebuild(ds, out)
+    done = " ".join([*str(ds.attrs.get("as_real", "")).split(), *sorted(split)])
+    return rebuild(ds, out, **({"as_real": done} if done else {}))
 
 
+@operation
 def from_real(ds: xr.Dataset) -> xr.Dataset:
     """Complex variables from those that `as_real` has split.
 
@@ -247,13 +269,16 @@ def from_real(ds: xr.Dataset) -> xr.Dataset:
     >>> from_real(as_real(ds)).identical(ds)
     True
     """
+    split = str(state(ds, "as_real") or "").split()
     out = {}
     for name, var in ds.data_vars.items():
-        if "part" in var.dims:
+        if name in split and "part" in var.dims:
             real, imag = (var.sel(part=p, drop=True) for p in ("real", "imag"))
             var = describe(_complex(real, imag), var)
         out[str(name)] = var
-    return rebuild(ds.drop_vars("part", errors="ignore"), out)
+    result = rebuild(ds.drop_vars("part", errors="ignore") if split else ds, out)
+    result.attrs.pop("as_real", None)
+    return result
 
 
 # ---------------------------------------------------------------------------------------------
@@ -300,10 +325,13 @@ def _path_coords(
         there = xr.DataArray(place >= 0, dims="path")
         along = {dim: ds[dim]} | {str(n): c for n, c in ds.coords.items() if c.dims == (dim,)}
         for name, coord in along.items():
-            text = coord.dtype.kind not in "iuf"
+            text = coord.dtype.kind not in "iufmM"
             values = coord.variable.to_base_variable().astype(object if text else coord.dtype)
             placed = take(xr.DataArray(values), {dim: xr.DataArray(place.clip(0), dims="path")})
-            fill = "" if text else (np.nan if coord.dtype.kind == "f" else -1)
+            fills = {"f": np.nan, "i": -1, "u": -1}
+            fill = fills.get(coord.dtype.kind, "") if text or coord.dtype.kind in fills else None
+            if fill is None:
+                fill = np.array("NaT", coord.dtype)
             out[name] = describe(placed.where(there, fill), coord)
     return out
 
@@ -340,15 +368,23 @@ def _attrs_of(paths: xr.DataArray, name: str) -> dict:
     """The attributes of one variable among those of all, "S1:units"."""
     start = f"{name}:"
     attrs = {k.removeprefix(start): v for k, v in paths.attrs.items() if k.startswith(start)}
-    if not {"dims", "dtype"} <= set(attrs):
+    if not {"dims", "dtype"} <= set(attrs) or not isinstance(attrs["dims"], str):
         raise ValueError(f"the attributes {name}:dims and {name}:dtype of to_paths are missing")
     return attrs
+
+
+def _dtype(name: str, text: object) -> np.dtype:
+    try:
+        return np.dtype(str(text))
+    except TypeError:
+        raise ValueError(f"the attribute {name}:dtype={text!r} is no dtype: restore it") from None
 
 
 def _complex_paths(paths: xr.DataArray) -> np.ndarray:
     """The numbers of the paths that belong to complex variables."""
     statistic = _texts(paths.statistic)
-    kinds = {n: np.dtype(_attrs_of(paths, n)["dtype"]).kind for n in np.unique(statistic)}
+    attrs = {n: _attrs_of(paths, n) for n in np.unique(statistic)}
+    kinds = {n: _dtype(n, of["dtype"]).kind for n, of in attrs.items()}
     return np.flatnonzero(np.isin(statistic, [n for n, kind in kinds.items() if kind == "c"]))
 
 
@@ -373,4 +409,4 @@ def _join(parts: list[xr.DataArray], dim: str = "path") -> xr.DataArray:
     if dim == "path":
         parts = [p.drop_vars([n for n, c in p.coords.items() if dim in c.dims]) for p in parts]
     out = xr.concat(parts, dim, coords="minimal", compat="override", join="exact")
-    return out.chunk({dim: -1}) if out.chunks else out
+    return in_one_chunk(out, dim)

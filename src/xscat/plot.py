@@ -11,21 +11,24 @@ import xarray as xr
 from ._layout import (
     RATIOS,
     SCALES,
-    STATISTIC_DIMS,
     abs2,
     base_name,
-    check_same_grid,
-    common_scales,
     is_std,
+    kind_of,
+    paired_dim,
     rebuild,
+    statistic_dims,
 )
+from ._operation import operation
 from ._panels import TITLES, Picture, prettify
+from ._states import check_alike, matched, refuse
 from .errors import check_choice
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@operation
 def plot(
     ds: xr.Dataset,
     other: xr.Dataset | Sequence[xr.Dataset] | None = None,
@@ -43,7 +46,8 @@ def plot(
     wave vector for S1 and S2, the relative orientation l2 - l1 for S3 and, in one panel for each
     l2 - l1, the relative orientation l3 - l1 for S4. Before `iso_mean` there are L lines of each,
     one for each l1, conjugated where the outer orientation wraps. Bands are plus and minus
-    one standard deviation ``*_std`` (for a complex value z that of :math:`|z|`).
+    one standard deviation ``*_std`` (for a complex value z that of :math:`|z|`), where
+    there is one: what is divided by its own power has none, see `normalize`.
 
     Parameters
     ----------
@@ -84,13 +88,13 @@ def plot(
     others = [] if other is None else [other] if isinstance(other, xr.Dataset) else list(other)
     datasets = [_display(_drawable(each)) for each in (ds, *others)]
     for each in datasets[1:]:
-        check_same_grid(datasets[0], each)
-        _check_normalized_alike(datasets[0], each)
+        check_alike(datasets[0], each)
     columns = _columns(datasets, _names(datasets, labels), hue, col)
     title = _title(datasets[0], hue) if hue else ""
     return Picture(columns, imaginary, title, residual=False).draw()
 
 
+@operation
 def plot_residuals(
     a: xr.Dataset,
     b: xr.Dataset,
@@ -133,29 +137,20 @@ def plot_residuals(
     >>> plot_residuals(a, a * 1.1).axes[0].get_title(loc="left")
     'S1 (rms 1.1), mean modulus'
     """
-    from .comparison import _sigmas
+    from .comparison import _sigmas, no_error
 
-    a, b = common_scales(_drawable(a), _drawable(b))
-    _check_normalized_alike(a, b)
+    a, b = matched(_drawable(a), _drawable(b))
     if isinstance(sigma, xr.Dataset):
-        errors = _sigmas(common_scales(a, sigma.compute())[1])
+        a, sigma = matched(a, sigma.compute(), sigma=True)
+        a, b = matched(a, b)
+        errors = _sigmas(sigma)
     elif sigma is not None:
         errors = dict.fromkeys(TITLES, xr.DataArray(sigma))
     else:
         errors = _errors_of_difference(a, b)
     names = [n for n in TITLES if n in a and n in b and n in errors]
     if not names:
-        raise ValueError(
-            "no statistic has a standard deviation: compute with variance=True, "
-            "or give sigma=, for instance std_over(ensemble, dim)"
-        )
-    for name in names:
-        one, other = ([d for d in x[name].dims if d in STATISTIC_DIMS] for x in (a, b))
-        if one != other:
-            raise ValueError(
-                f"{name} has the dimensions {', '.join(one)} and {', '.join(other)}: "
-                "reduce both in the same way"
-            )
+        raise ValueError(no_error(a))
     with xr.set_options(arithmetic_join="exact"):
         residuals = {n: (a[n] - b[n].reset_coords(drop=True)) / errors[n] for n in names}
     ds = rebuild(a, {n: r.where(np.isfinite(abs2(r))) for n, r in residuals.items()})
@@ -169,6 +164,7 @@ def plot_residuals(
 
 def _drawable(ds: xr.Dataset) -> xr.Dataset:
     """The statistics with scales that a plot shows, and their standard deviations, computed."""
+    refuse(ds, "plot", "as_real")
     names = [n for n in TITLES if n in ds and set(ds[n].dims) & {*SCALES, *RATIOS}]
     if not names:
         have = ", ".join(map(str, ds.data_vars)) or "no variables"
@@ -187,7 +183,7 @@ def _display(ds: xr.Dataset) -> xr.Dataset:
     power = ds.get("S2_auto", ds.get("S2"))
     if power is None or {"normalized", "logarithm"} & set(ds.attrs):
         return ds
-    pairs = any(str(d).endswith("_a") for d in power.dims)
+    pairs = kind_of(ds) == "pairs"
     selected = {"j1", "l1"} & (set(power.coords) - set(power.dims)) or "j1" not in power.dims
     if selected or (np.iscomplexobj(power) and not pairs):
         return ds
@@ -196,15 +192,10 @@ def _display(ds: xr.Dataset) -> xr.Dataset:
     plain.attrs.pop("reduction", None)
     done = normalize(plain)
     kept = [str(n) for n in done.data_vars if not means or not str(n).startswith(("S1", "S2"))]
-    return ds.assign(done[kept].data_vars).assign_attrs(normalized="S2")
-
-
-def _check_normalized_alike(a: xr.Dataset, b: xr.Dataset) -> None:
-    one, other = (each.attrs.get("normalized", "nothing") for each in (a, b))
-    if one != other:
-        raise ValueError(
-            f"the statistics are normalized by {one} and by {other}: normalize them alike"
-        )
+    kept = [n for n in kept if n in ds]
+    dropped = [n for n in ds.data_vars if is_std(str(n)) and n not in done]
+    out = ds.drop_vars(dropped).assign(done[kept].data_vars)
+    return out.assign_attrs(normalized="S2", normalized_with="itself")
 
 
 def _errors_of_difference(a: xr.Dataset, b: xr.Dataset) -> dict[str, xr.DataArray]:
@@ -227,7 +218,7 @@ def _columns(
         for ds in datasets
         for v in ds.data_vars.values()
         for d in v.dims
-        if d not in STATISTIC_DIMS
+        if d not in _drawn_dims(ds)
     }
     for argument, dim in (("hue", hue), ("col", col)):
         if dim is not None and not leading:
@@ -255,6 +246,12 @@ def _columns(
             for text, one in _slices(parts.get(head, parts.get("")), hue).items():
                 series[", ".join(t for t in (name, text) if t)] = one
     return columns
+
+
+def _drawn_dims(ds: xr.Dataset) -> set[str]:
+    """The dimensions along which there are curves; pairs and modes are shown one by one."""
+    paired = paired_dim(ds)
+    return statistic_dims(ds) - {paired, f"{paired}_a", f"{paired}_b"}
 
 
 def _slices(ds: xr.Dataset | None, dim: str | None) -> dict[str, xr.Dataset]:

@@ -18,6 +18,7 @@ from ._layout import (
     abs2,
     along_diagonals,
     describe,
+    integer_attr,
     is_complex,
     is_std,
     orientation_dims,
@@ -25,19 +26,23 @@ from ._layout import (
     spread,
     take,
 )
+from ._operation import check_free, operation
+from ._states import refuse
 from .errors import check_choice
 
-Operation = Callable[[xr.DataArray], xr.DataArray]
+Operation = Callable[[xr.DataArray, bool], xr.DataArray]
+Projection = Callable[[xr.DataArray, str, str, int, bool, bool], xr.DataArray]
 
 
+@operation
 def iso_mean(ds: xr.Dataset, repeat: bool = False, conjugate: bool = True) -> xr.Dataset:
     """Average over the orientation of the field, at fixed relative orientations.
 
     S1, S2 (l1) lose the orientation; S3 (l1, l2) gets the dimension dl12 = (l2 - l1) mod L, S4
     (l1, l2, l3) gets dl12 and dl13, the conjugate being taken where the outer orientation wraps.
-    Variables without orientations, as on a line, are left as they are. Standard deviations
-    ``*_std`` become those of the mean, sqrt(Σ σ²) / L, which takes the coefficients to be
-    independent.
+    Variables without orientations, as on a line, are left as they are. Different
+    orientations are correlated, so standard deviations ``*_std`` become upper bounds, Σ σ / L, that
+    of a mean of fully correlated values.
 
     Parameters
     ----------
@@ -73,15 +78,13 @@ def iso_mean(ds: xr.Dataset, repeat: bool = False, conjugate: bool = True) -> xr
     array([2., 2.])
     """
 
-    def mean(var: xr.DataArray) -> xr.DataArray:
+    def mean(var: xr.DataArray, conjugate: bool = conjugate) -> xr.DataArray:
         return _relative(var, conjugate).mean("l1", skipna=False)
 
-    def error(var: xr.DataArray) -> xr.DataArray:
-        return _error_of_mean(_relative(var, False), "l1")
-
-    return _over_orientations(ds, mean, error, "iso_mean", repeat, conjugate)
+    return _over_orientations(ds, mean, "iso_mean", repeat, conjugate)
 
 
+@operation
 def iso_std(ds: xr.Dataset, repeat: bool = False, conjugate: bool = True) -> xr.Dataset:
     """Spread over the orientation of the field, at fixed relative orientations.
 
@@ -110,12 +113,13 @@ def iso_std(ds: xr.Dataset, repeat: bool = False, conjugate: bool = True) -> xr.
     """
     names = [n for n, v in ds.data_vars.items() if "l1" in v.dims and not is_std(str(n))]
 
-    def std(var: xr.DataArray) -> xr.DataArray:
+    def std(var: xr.DataArray, conjugate: bool = conjugate) -> xr.DataArray:
         return spread(_relative(var, conjugate), "l1")
 
-    return _over_orientations(ds[names], std, std, "iso_std", repeat, conjugate)
+    return _over_orientations(ds[names], std, "iso_std", repeat, conjugate)
 
 
+@operation
 def fft_ang(
     ds: xr.Dataset,
     nharm: int = 1,
@@ -136,8 +140,9 @@ def fft_ang(
     (cos, sin) of harmonic k by 2kα and (2k-1)α. With ``conjugate=False`` both parts
     are projected on the harmonics of the real part.
 
-    Standard deviations ``*_std`` beside the statistics go through the squared projection, see
-    `fft_ang_sigma`.
+    Standard deviations ``*_std`` beside the statistics become upper bounds, Σ |A| σ for the
+    projection Σ A x, whatever the correlations; `fft_ang_sigma` gives those of independent
+    coefficients.
 
     Parameters
     ----------
@@ -170,28 +175,10 @@ def fft_ang(
     >>> fft_ang(ds).S2.values.round(12)
     array([2., 2., 0.])
     """
-    options = (nharm, imaginary)
-
-    def project(var: xr.DataArray, odd: bool, sigma: bool) -> xr.DataArray:
-        operation = _project_sigma if sigma else _project
-        if relative:
-            turned = _relative(var, conjugate and not sigma)
-            return operation(turned, "l1", "harmonic", *options, odd)
-        dims = orientation_dims(var)
-        for dim in dims:
-            outer = dim == dims[-1]
-            var = operation(var, dim, dim.replace("l", "harmonic"), *options, odd and outer)
-        return var
-
-    out = {}
-    for name, var in ds.data_vars.items():
-        if orientation_dims(var):
-            odd = conjugate and is_complex(ds, str(name))
-            var = describe(project(var, odd, is_std(str(name))), var, "angular harmonics")
-        out[str(name)] = var
-    return rebuild(ds, out, "fft_ang")
+    return _project_all(ds, _project_bound, nharm, imaginary, conjugate, relative)
 
 
+@operation
 def fft_ang_sigma(
     ds: xr.Dataset,
     nharm: int = 1,
@@ -239,10 +226,12 @@ def fft_ang_sigma(
     plain = {} if names else {str(n): f"{n}_std" for n in ds.data_vars}
     kinds = {} if not names else {n: ds[n] for n in complex_names}
     sigma = ds[names or list(plain)].rename(plain)
-    out = fft_ang(sigma.assign(kinds), nharm, imaginary, conjugate, relative)
+    given = sigma.assign(kinds)
+    out = _project_all(given, _project_sigma, nharm, imaginary, conjugate, relative)
     return out.drop_vars(kinds).rename({std: name for name, std in plain.items()})
 
 
+@operation
 def amplitude(ds: xr.Dataset) -> xr.Dataset:
     """Strength of each angular harmonic, ``sqrt(|cos|² + |sin|²)``.
 
@@ -281,6 +270,7 @@ def amplitude(ds: xr.Dataset) -> xr.Dataset:
     return rebuild(ds, out, "amplitude")
 
 
+@operation
 def phase(ds: xr.Dataset, part: str = "real") -> xr.Dataset:
     """Orientation at which each angular harmonic peaks, in degrees.
 
@@ -329,6 +319,47 @@ def phase(ds: xr.Dataset, part: str = "real") -> xr.Dataset:
 # ---------------------------------------------------------------------------------------------
 
 
+def orientations_of(ds: xr.Dataset, name: object) -> list[str]:
+    """The orientation dimensions of a variable, all of those that its Dataset says it has."""
+    return orientation_dims(ds[name], integer_attr(ds, "L"))
+
+
+def _project_all(
+    ds: xr.Dataset,
+    of_std: Projection,
+    nharm: int,
+    imaginary: bool,
+    conjugate: bool,
+    relative: bool,
+) -> xr.Dataset:
+    """`fft_ang` with a choice of what becomes of standard deviations."""
+    refuse(ds, "fft_ang", "as_real")
+
+    def project(name: str, var: xr.DataArray) -> xr.DataArray:
+        odd = conjugate and is_complex(ds, name)
+        operation = of_std if is_std(name) else _project
+        if relative:
+            turned = _relative(var, conjugate and not is_std(name))
+            return operation(turned, "l1", "harmonic", nharm, imaginary, odd)
+        dims = orientation_dims(var)
+        for dim in dims:
+            outer = dim == dims[-1]
+            new = dim.replace("l", "harmonic")
+            var = operation(var, dim, new, nharm, imaginary, odd and outer)
+        return var
+
+    out = {}
+    for key, var in ds.data_vars.items():
+        dims = orientations_of(ds, key)
+        if dims:
+            news = ["harmonic"] if relative else [d.replace("l", "harmonic") for d in dims]
+            check_free(var, "fft_ang", *news)
+            bound = is_std(str(key)) and of_std is _project_bound
+            var = describe(project(str(key), var), var, "angular harmonics", bound=bound)
+        out[str(key)] = var
+    return rebuild(ds, out, "fft_ang")
+
+
 def _relative(var: xr.DataArray, conjugate: bool) -> xr.DataArray:
     """A statistic by global and relative orientations: (l1, l2, l3) → (l1, dl12, dl13)."""
     dims = orientation_dims(var)
@@ -369,22 +400,19 @@ def _conjugate_where(var: xr.DataArray, condition: xr.DataArray) -> xr.DataArray
 
 
 def _over_orientations(
-    ds: xr.Dataset,
-    operation: Operation,
-    of_std: Operation,
-    name: str,
-    repeat: bool,
-    conjugate: bool,
+    ds: xr.Dataset, operation: Operation, name: str, repeat: bool, conjugate: bool
 ) -> xr.Dataset:
-    """Apply a reduction over l1 to every variable with orientations."""
+    """Apply a reduction over l1 to every variable with orientations; errors have no phase."""
+    refuse(ds, name, "as_real")
     note = {"iso_mean": "mean over orientations", "iso_std": "spread over orientations"}[name]
     out = {}
     for key, var in ds.data_vars.items():
-        if orientation_dims(var):
-            reduced = (of_std if is_std(str(key)) else operation)(var)
+        if orientations_of(ds, key):
+            std = is_std(str(key))
+            reduced = operation(var, conjugate and not std)
             if repeat:
                 reduced = _absolute(reduced, var, conjugate)
-            var = describe(reduced, var, note)
+            var = describe(reduced, var, note, bound=std)
         out[str(key)] = var
     return rebuild(ds, out, name)
 
@@ -434,7 +462,7 @@ def _project(
 def _project_sigma(
     sigma: xr.DataArray, dim: str, out: str, nharm: int, imaginary: bool, odd: bool
 ) -> xr.DataArray:
-    """Standard deviations through the squared projection of `_project`."""
+    """Standard deviations of independent values through the squared projection of `_project`."""
     bases = [
         _basis(sigma.sizes[dim], dim, out, nharm, imaginary, half, sigma.dtype)
         for half in ((False, True) if odd else (False,))
@@ -442,6 +470,21 @@ def _project_sigma(
     weights = sum(basis**2 for basis in bases) / len(bases)
     harmonics = xr.ufuncs.sqrt(xr.dot(sigma**2, weights, dim=dim))
     return _with_mean(_error_of_mean(sigma, dim), harmonics, out)
+
+
+def _project_bound(
+    sigma: xr.DataArray, dim: str, out: str, nharm: int, imaginary: bool, odd: bool
+) -> xr.DataArray:
+    """Upper bounds Σ |A| σ of the standard deviations, whatever the correlations.
+
+    Of a complex value the parts have projections of their own; the larger of both bounds it, by
+    the triangle inequality for the pairs (A_real σ_real, A_imag σ_imag).
+    """
+    size = sigma.sizes[dim], dim, out, nharm, imaginary
+    weights = abs(_basis(*size, False, sigma.dtype))
+    if odd:
+        weights = xr.ufuncs.maximum(weights, abs(_basis(*size, True, sigma.dtype)))
+    return _with_mean(sigma.mean(dim, skipna=False), xr.dot(sigma, weights, dim=dim), out)
 
 
 def _with_mean(mean: xr.DataArray, harmonics: xr.DataArray, out: str) -> xr.DataArray:
@@ -455,12 +498,14 @@ def _with_mean(mean: xr.DataArray, harmonics: xr.DataArray, out: str) -> xr.Data
 
 def _waves(ds: xr.Dataset, who: str) -> dict[str, tuple[xr.DataArray, xr.DataArray]]:
     """The cosines and sines of every statistic, along the numbered dimension harmonic."""
-    if "harmonic" not in ds.dims:
+    refuse(ds, who, "as_real")
+    made = "harmonic" in ds.coords and "mean" in ds["harmonic"].values.tolist()
+    if "harmonic" not in ds.dims or not made:
         raise ValueError(f"{who} needs the dimension harmonic: call fft_ang(relative=True) first")
     names = [str(n) for n in ds.harmonic.values]
     numbers = [int(n[3:]) for n in names if n.startswith("cos")]
     without_sine = [k for k in numbers if f"sin{k}" not in names]
-    if any(2 * k != ds.attrs.get("L") for k in without_sine):
+    if any(2 * k != integer_attr(ds, "L") for k in without_sine):
         raise ValueError(f"{who} needs the sines: call fft_ang(imaginary=True)")
     label = xr.Variable("harmonic", numbers, {"long_name": "number of the angular harmonic"})
 

@@ -12,25 +12,31 @@ from ._layout import (
     SCALES,
     abs2,
     along_diagonals,
+    base_name,
     describe,
+    integer_attr,
     is_cross,
     is_std,
     rebuild,
+    reductions_of,
     scale_dims,
     take,
 )
+from ._operation import check_free, operation
+from ._states import refuse
 from .errors import check_choice
 
-Operation = Callable[[xr.DataArray], xr.DataArray]
+Operation = Callable[[xr.DataArray, xr.DataArray], xr.DataArray]
 
 
+@operation
 def mean_over_scales(ds: xr.Dataset, at: str = "ratio") -> xr.Dataset:
     """Average over the scales at fixed ratios: scale-invariant statistics.
 
     S1, S2 (j1) lose j1; S3 (j1, j2) gets the dimension dj12 = j2 - j1; S4 (j1, j2, j3) gets dj12
     and dj13 = j3 - j1. The mean runs over the j1 for which all scales are there. It is meant
     for normalized statistics: others are dominated by the scales with most power. Standard
-    deviations ``*_std`` become those of a mean of independent values, sqrt(Σ σ²) / n.
+    deviations ``*_std`` become upper bounds, Σ σ / n, those of a mean of fully correlated values.
 
     Parameters
     ----------
@@ -59,16 +65,14 @@ def mean_over_scales(ds: xr.Dataset, at: str = "ratio") -> xr.Dataset:
     """
     check_choice("at", at, ["ratio"])
 
-    def mean(var: xr.DataArray) -> xr.DataArray:
-        return var.mean("j1", skipna=True)
+    def mean(var: xr.DataArray, there: xr.DataArray) -> xr.DataArray:
+        # NaN among what the statistic is a mean of: no bound is known
+        return var.where(there, 0).sum("j1", skipna=False) / there.sum("j1")
 
-    def error(var: xr.DataArray) -> xr.DataArray:
-        count = var.notnull().sum("j1")
-        return xr.ufuncs.sqrt((var**2).sum("j1", skipna=True, min_count=1)) / count
-
-    return _over_ratios(ds, mean, error, "mean over scales", "mean_over_scales")
+    return _over_ratios(ds, mean, "mean over scales", "mean_over_scales")
 
 
+@operation
 def scale_ft(ds: xr.Dataset) -> xr.Dataset:
     """Cosine transform along the scales at fixed ratios.
 
@@ -79,7 +83,7 @@ def scale_ft(ds: xr.Dataset) -> xr.Dataset:
 
     j1 being counted from the first for which all scales are there. Smooth dependence on scale
     ends in the first few numbers. Number 0 is sqrt(n) times `mean_over_scales`. Standard
-    deviations ``*_std`` go through the squared transform (independent coefficients).
+    deviations ``*_std`` become upper bounds, Σ |A| σ for the transform Σ A x.
 
     Parameters
     ----------
@@ -103,16 +107,11 @@ def scale_ft(ds: xr.Dataset) -> xr.Dataset:
     >>> scale_ft(xr.Dataset({"S1": ("j1", [1.0, 1.0, 1.0, 1.0])})).S1.values.round(12) + 0.0
     array([2., 0., 0., 0.])
     """
-
-    def transform(var: xr.DataArray) -> xr.DataArray:
-        return _cosine_transform(var, 1)
-
-    def error(var: xr.DataArray) -> xr.DataArray:
-        return xr.ufuncs.sqrt(_cosine_transform(var**2, 2))
-
-    return _over_ratios(ds, transform, error, "cosine transform over scales", "scale_ft")
+    check_free(ds, "scale_ft", "scale_harmonic")
+    return _over_ratios(ds, _cosine_transform, "cosine transform over scales", "scale_ft")
 
 
+@operation
 def interp_scales(ds: xr.Dataset, J: int, side: str = "coarse") -> xr.Dataset:
     """Extend statistics to J scales by extrapolation, or cut them to J.
 
@@ -130,7 +129,7 @@ def interp_scales(ds: xr.Dataset, J: int, side: str = "coarse") -> xr.Dataset:
     side : {"coarse", "fine"}
         where scales are added or cut. "coarse": behind the last, on the same grid. "fine": before
         the first, as for a grid of higher resolution. What was j is then j + J - ds.J, and
-        the attribute ``level`` follows.
+        the attributes ``level``, ``nside`` and ``spacing`` follow.
 
     Returns
     -------
@@ -150,8 +149,9 @@ def interp_scales(ds: xr.Dataset, J: int, side: str = "coarse") -> xr.Dataset:
     array([ 1.,  3.,  9., 27.])
     """
     check_choice("side", side, ("coarse", "fine"))
-    if "logarithm" in ds.attrs:
-        raise ValueError("S1 and S2 are logarithms: call interp_scales() before log()")
+    refuse(ds, "interp_scales", "logarithm", "as_real")
+    if "phase" in reductions_of(ds):
+        raise ValueError("angles cannot be extrapolated: call interp_scales() before phase()")
     scales = {str(n): scale_dims(v) for n, v in ds.data_vars.items()}
     old = max((ds.sizes[dims[0]] for dims in scales.values() if dims), default=0)
     if J < 1 or old < min(J, 2):
@@ -167,23 +167,33 @@ def interp_scales(ds: xr.Dataset, J: int, side: str = "coarse") -> xr.Dataset:
     result = result.assign_coords(coords)
     if "J" in ds.attrs:
         result.attrs["J"] = J
-    if side == "fine" and "level" in ds.attrs:
-        result.attrs["level"] = ds.attrs["level"] + J - old
+    finer = J - old if side == "fine" else 0
+    level, spacing = integer_attr(ds, "level"), ds.attrs.get("spacing")
+    if level is not None:
+        result.attrs["level"] = level + finer
+        result.attrs |= {"nside": 2 ** (level + finer)} if "nside" in ds.attrs else {}
+    if isinstance(spacing, int | float | np.number):
+        result.attrs["spacing"] = float(spacing) / 2**finer
     return result
 
 
 # ---------------------------------------------------------------------------------------------
 
 
-def _over_ratios(
-    ds: xr.Dataset, operation: Operation, of_std: Operation, note: str, reduction: str
-) -> xr.Dataset:
-    """Apply a reduction over j1 at fixed ratios to every variable with scales."""
-    out = {}
+def _over_ratios(ds: xr.Dataset, operation: Operation, note: str, reduction: str) -> xr.Dataset:
+    """Apply a reduction over j1 at fixed ratios to every variable with scales.
+
+    A standard deviation is that of the elements of its statistic that are there.
+    """
+    out, cross = {}, is_cross(ds)
     for key, var in ds.data_vars.items():
         if scale_dims(var):
-            reduce = of_std if is_std(str(key)) else operation
-            var = describe(reduce(_at_ratios(var, is_cross(ds))), var, note)
+            values = _at_ratios(var, cross)
+            std = is_std(str(key))
+            base = base_name(str(key)) if std and base_name(str(key)) in ds else str(key)
+            there = (values if base == key else _at_ratios(ds[base], cross)).notnull()
+            there = there.all([d for d in there.dims if d not in values.dims])
+            var = describe(operation(values, there), var, note, bound=std)
         out[str(key)] = var
     return rebuild(ds, out, reduction)
 
@@ -207,8 +217,8 @@ def _at_ratios(var: xr.DataArray, cross: bool) -> xr.DataArray:
     return out
 
 
-def _cosine_transform(var: xr.DataArray, power: int) -> xr.DataArray:
-    """Σ_j1 C**power x, C the DCT-II of the n scales that there are at each ratio."""
+def _cosine_transform(var: xr.DataArray, there: xr.DataArray) -> xr.DataArray:
+    """Σ_j1 C x, C the DCT-II of the n scales at each ratio; of standard deviations Σ |C| σ."""
     size = var.sizes["j1"]
     first, last = xr.DataArray(0), xr.DataArray(size - 1)
     for dim in [d for d in RATIOS if d in var.dims]:
@@ -223,8 +233,9 @@ def _cosine_transform(var: xr.DataArray, power: int) -> xr.DataArray:
     cosine = (
         xr.ufuncs.cos(np.pi * k * (j - first + 0.5) / length) * ((2 - (k == 0)) / length) ** 0.5
     )
-    matrix = (cosine**power).where((j >= first) & (j <= last), 0).astype(var.real.dtype)
-    complete = (var.notnull().sum("j1") == n) & (k < n)
+    cosine = abs(cosine) if is_std(str(var.name)) else cosine
+    matrix = cosine.where((j >= first) & (j <= last), 0).astype(var.real.dtype)
+    complete = ((var.notnull() & there).sum("j1") == n) & (k < n)
     out = xr.dot(var.fillna(0), matrix, dim="j1").where(complete)
     return out.transpose(*("scale_harmonic" if d == "j1" else d for d in var.dims))
 

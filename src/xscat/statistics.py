@@ -10,19 +10,30 @@ import numpy as np
 import xarray as xr
 
 from . import labels
+from ._layout import ORIENTATIONS, RATIOS, RELATIVE_ORIENTATIONS, SCALES
 from .blocks import Plan, statistics_block
 from .components import spin_field
 from .engine.wavelets import Morlet, Wavelet
-from .errors import GridError, check_choice, checked_device, checked_dtype
+from .errors import (
+    GridError,
+    check_callable,
+    check_choice,
+    checked_count,
+    checked_device,
+    checked_dtype,
+    checked_flag,
+)
 from .grids import Grid, HealpixGrid, PlaneGrid, align_to, find_grid
 from .inputs import check_field, check_weights
+from .keywords import checked_keywords
 from .normalization import normalize
 from .options import get_options
-from .parameters import STATISTICS, Parameters
+from .parameters import STATISTICS, Parameters, check_spin_number
 
 Scales = Callable[[int, int, int], bool]
 
 
+@checked_keywords
 def covariance(
     da: xr.DataArray | xr.Dataset,
     J: int | None = None,
@@ -134,7 +145,8 @@ def covariance(
     cross_modes : bool, default False
         For spin fields: all pairs of modes, along ``mode_a`` and ``mode_b``.
     dtype : {"float32", "float64"}, optional
-        Precision of the computation. Default: single for float32 and float16, else double.
+        Precision of the computation. Default: single for float32 and float16, else double. Mean
+        and scale of the field are taken in double before, and results are always double.
     device : str, optional
         Torch device. Default: ``set_options(device=...)``.
 
@@ -170,6 +182,8 @@ def covariance(
     >>> stats.S3.dims
     ('j1', 'j2', 'l1', 'l2')
     """
+    check_spin_number(spin)
+    checked_flag("cross_modes", cross_modes)
     covered = region if mask is None else mask
     field, stacked = checked_field(da, spin, component, components, convention, covered)
     one = field if stacked is None else field.isel({stacked: 0}, drop=True)
@@ -261,7 +275,7 @@ def prepare(
     **parameters: Any,
 ) -> tuple[Plan, xr.DataArray | None, xr.DataArray | None]:
     """Check the arguments: the plan, the weights and the coordinate of their sets."""
-    if variance and parameters["average"] != "mean":
+    if checked_flag("variance", variance) and parameters["average"] != "mean":
         raise ValueError("variance=True needs average='mean'")
     p = selected(make_parameters(grid, J, L, **parameters), scales, max_delta_j)
     one = fields[0] if stacked is None else fields[0].isel({stacked: 0}, drop=True)
@@ -300,35 +314,32 @@ def framed(da: xr.DataArray, grid: Grid, frame: str | xr.DataArray) -> Grid:
 
 def make_parameters(grid: Grid, J: int | None, L: int, **kwargs: Any) -> Parameters:
     """Parameters for a grid, with the default J and checks of J and L."""
-    for name, value in (("J", J), ("L", L)):
-        if value is None and name == "J":
-            continue
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-            raise GridError(f"{name}={value!r} must be a positive integer")
-    if L > 32:
-        raise GridError(f"L={L} orientations are too many: the largest is 32")
-    parameters = Parameters(J=1, L=int(L) if grid.oriented else 1, **kwargs)
+    parameters = Parameters(J=1 if J is None else J, L=L, **kwargs)
+    if not grid.oriented:
+        parameters = replace(parameters, L=1)
     largest = grid.largest_J(parameters, layers=1)
     if largest < 1:
         raise GridError(
             f"dimension {', '.join(grid.dims)} (size {grid.shape}) is too small for any wavelet"
         )
     if J is None:
-        J = max(1, grid.largest_J(parameters, layers=2))
-    if largest < J:
+        return replace(parameters, J=max(1, grid.largest_J(parameters, layers=2)))
+    if largest < parameters.J:
         raise GridError(
             f"J={J} is too large for dimension {', '.join(grid.dims)} (size {grid.shape}): "
             f"the largest is {largest}"
         )
-    return replace(parameters, J=int(J))
+    return parameters
 
 
 def selected(p: Parameters, scales: Scales | None, max_delta_j: int | None) -> Parameters:
     """Parameters with the list of the scales wanted."""
     if scales is None and max_delta_j is None:
         return p
-    if max_delta_j is not None and max_delta_j < 0:
-        raise ValueError(f"max_delta_j={max_delta_j!r} must be >= 0")
+    if max_delta_j is not None:
+        checked_count("max_delta_j", max_delta_j, least=0)
+    if scales is not None:
+        check_callable("scales", scales, "j1", "j2", "j3")
 
     def wanted(j1: int, j2: int, j3: int) -> bool:
         near = max_delta_j is None or j3 - min(j1, j2) <= max_delta_j
@@ -377,11 +388,14 @@ def make_plan(
 ) -> Plan:
     """Resolve options and precision."""
     options = get_options()
-    dtype = dtype or options.dtype
+    dtype = options.dtype if dtype is None else dtype
     if dtype is None:
         single = all(f.dtype.kind == "f" and f.dtype.itemsize < 8 for f in fields)
         dtype = "float32" if single else "float64"
-    dtype, device = checked_dtype(dtype), checked_device(device or options.device)
+    dtype, device = (
+        checked_dtype(dtype),
+        checked_device(options.device if device is None else device),
+    )
     return Plan(grid, parameters, layout, dtype, device, options.threads, options.memory)
 
 
@@ -402,14 +416,12 @@ def compute(
         sizes[str(regions.dims[0])] = regions.size
     core = [d for d in (layout.stacked,) if d is not None] + cells
     used = {d for dims in out.values() for d in dims}
-    own = {*out, *used, *labels.coordinates(used, plan.parameters, plan.grid)}
-    inputs: list[xr.DataArray] = [without_coords(f, own) for f in fields]
+    inputs: list[xr.DataArray] = [without_coords(f, own_names(out)) for f in fields]
     input_dims = [core] * len(fields)
     if weights is not None:
         inputs.append(weights)
         input_dims.append([d for d in (layout.regions,) if d is not None] + cells)
     check_dimensions(inputs, input_dims, out)
-    complex_dtype = np.result_type(plan.dtype, "complex64")
     results = xr.apply_ufunc(
         statistics_block,
         *inputs,
@@ -418,21 +430,28 @@ def compute(
         output_core_dims=[list(dims) for dims in out.values()],
         exclude_dims={d for dims in input_dims for d in dims},
         dask="parallelized",
-        output_dtypes=[
-            complex_dtype if layout.is_complex(n) else np.dtype(plan.dtype) for n in out
-        ],
+        output_dtypes=[np.dtype(complex if layout.is_complex(n) else float) for n in out],
         dask_gufunc_kwargs={"output_sizes": {d: sizes[d] for d in used}},
         keep_attrs=False,
     )
     results = results if isinstance(results, tuple) else (results,)
     variables = dict(zip(out, results, strict=True))
-    ds = labels.labelled(variables, fields, plan.parameters, plan.grid)
+    used = {d for dims in out.values() for d in dims}
+    ds = labels.labelled(variables, fields, plan.parameters, plan.grid, used)
     labels.keep_attributes(ds, inputs)
     if layout.spin and layout.stacked in fields[0].coords:
         ds = ds.assign_coords({layout.stacked: fields[0][layout.stacked].variable})
-    if layout.kind in ("cross", "pairs"):
-        ds.attrs["cross"] = 1
+    ds.attrs |= layout.attrs()
     return ds if regions is None else ds.assign_coords({str(regions.dims[0]): regions})
+
+
+def own_names(out: dict[str, tuple[str, ...]]) -> set[str]:
+    """Names of variables, dimensions and coordinates that belong to statistics, of any kind."""
+    numbered = {*SCALES, *ORIENTATIONS, *RELATIVE_ORIENTATIONS, *RATIOS}
+    beside = {f"{a}_{d}" for d in numbered for a in ("wavelength", "angle", "ratio")}
+    return (
+        numbered | beside | {*out, *labels.LONG_NAMES} | {d for dims in out.values() for d in dims}
+    )
 
 
 def without_coords(field: xr.DataArray, names: set[str]) -> xr.DataArray:
@@ -443,8 +462,13 @@ def without_coords(field: xr.DataArray, names: set[str]) -> xr.DataArray:
 def check_dimensions(
     inputs: list[xr.DataArray], core: list[list[str]], out: dict[str, tuple[str, ...]]
 ) -> None:
-    """Raise where the results would have a dimension of the inputs beside one of the same name."""
+    """Raise where the results would have a name of the inputs beside one of the same name."""
     others = {d for x, dims in zip(inputs, core, strict=True) for d in x.dims if d not in dims}
+    for name in sorted(map(str, others & own_names(out))):
+        raise GridError(
+            f"the statistics have a name {name!r} of their own: rename the dimension of the field, "
+            f"e.g. .rename({name}={name + '_'!r})"
+        )
     for name, dims in out.items():
         for dim in (name, *dims):
             if dim in others or dims.count(dim) > 1:

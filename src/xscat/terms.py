@@ -21,6 +21,7 @@ import numpy as np
 import xarray as xr
 
 from .inputs import check_field
+from .keywords import checked_class
 from .parameters import STATISTICS
 
 __all__ = ["Cross", "Histogram", "Noise", "Pixels", "PowerSpectrum", "Statistics", "Term"]
@@ -45,7 +46,10 @@ class Prepared:
     weight: float
 
     def __post_init__(self) -> None:
-        """Sentinels in the arrays are missing values."""
+        """Arguments are checked; sentinels in the arrays are missing values."""
+        from .synthesis.arguments import check_term
+
+        check_term(self)
         for name, value in vars(self).items():
             if isinstance(value, xr.DataArray):
                 object.__setattr__(self, name, check_field(value, name))
@@ -58,6 +62,7 @@ class Prepared:
         return self.prepare(context)(fields)
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class Statistics(Prepared):
     """Mean of ``|Φ(u) - Φ(target)|² / σ²`` over the statistics of a target field.
@@ -91,6 +96,7 @@ class Statistics(Prepared):
         return _weighted(self.weight, _loss(self, context, context.field(self.target)[0]))
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class Cross(Prepared):
     """Cross statistics of a template with the field, to be those with a target.
@@ -171,6 +177,7 @@ def _loss(
     return StatisticsLoss(engine, here, constraint, wanted, error, reference, pairs)
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class Pixels(Prepared):
     """Mean of (u - data)² / sigma² over cells: the values themselves, with an error.
@@ -218,6 +225,7 @@ class Pixels(Prepared):
         return loss
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class Noise(Prepared):
     """Statistics of the field with noise added: mean ``|<Φ(u + n)> - Φ(data)|² / σ²``.
@@ -258,6 +266,7 @@ class Noise(Prepared):
         return mean_loss
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class PowerSpectrum(Prepared):
     """Mean of (ln P(u) - ln P(target))² / sigma² over third-octave bins of wave numbers.
@@ -295,6 +304,7 @@ class PowerSpectrum(Prepared):
         return loss
 
 
+@checked_class
 @dataclass(frozen=True, eq=False)
 class Histogram(Prepared):
     """Mean of (q(u) - q(target))² / sigma² over all quantiles q of the values.

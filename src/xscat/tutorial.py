@@ -7,6 +7,7 @@ import importlib
 import importlib.metadata
 import os
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -14,11 +15,14 @@ from types import ModuleType
 import numpy as np
 import xarray as xr
 
+from .keywords import checked_keywords
+
 __all__ = ["cache_dir", "open_dataset"]
 
 _SST_LEVEL = 6  # nside 64: cells of 0.92 degrees, the spacing of the ocean model's grid
 
 
+@checked_keywords
 def open_dataset(name: str) -> xr.Dataset:
     """Open one of the tutorial fields.
 
@@ -53,6 +57,8 @@ def open_dataset(name: str) -> xr.Dataset:
         If there is no tutorial field of that name.
     ImportError
         If the package that carries the data is not installed. The message says how to install it.
+    OSError
+        If the cache folder cannot be written. The message names it and says how to choose another.
 
     Examples
     --------
@@ -61,14 +67,13 @@ def open_dataset(name: str) -> xr.Dataset:
     >>> ds.elevation.dims, ds.elevation.shape, ds.elevation.units
     (('y', 'x'), (344, 403), 'm')
     """
-    try:
-        load = _DATASETS[name]
-    except KeyError:
+    load = _DATASETS.get(name) if isinstance(name, str) else None
+    if load is None:
         near = difflib.get_close_matches(str(name), _DATASETS, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(
             f"no tutorial dataset is called {name!r}; {hint}there are {', '.join(_DATASETS)}"
-        ) from None
+        )
     return load()
 
 
@@ -120,23 +125,59 @@ def _sst() -> xr.Dataset:
     import xdggs
 
     store = cache_dir() / f"sst-level{_SST_LEVEL}-v1.zarr"
-    if not store.exists():
+    if not _intact(store):
         _write_store(_regrid_sst(), store)
+    if not _intact(store):
+        raise OSError(f"what was written to {store} does not read back. {_WAY_OUT}")
     ds = xr.open_zarr(store, chunks={"time": 1}, consolidated=False)
+    del ds.attrs[_CHECKSUM]
     return ds.pipe(xdggs.decode)
+
+
+_CHECKSUM = "crc32"
+_WAY_OUT = (
+    "The tutorial fields are kept in that folder: make room or delete it, or set the environment "
+    "variable XSCAT_CACHE_DIR to one that can be written"
+)
+
+
+def _intact(store: Path) -> bool:
+    """Whether a store holds what was written: what zarr does not find it makes up."""
+    if not store.is_dir():
+        return False
+    try:
+        with xr.open_zarr(store, chunks=None, consolidated=False) as ds:
+            return bool(ds.attrs[_CHECKSUM] == _checksum(ds))
+    except Exception:  # whatever a broken store makes zarr raise
+        return False
+
+
+def _checksum(ds: xr.Dataset) -> int:
+    variables = (np.ascontiguousarray(ds[n].values) for n in sorted(map(str, ds.variables)))
+    return zlib.crc32(b"".join(values.tobytes() for values in variables))
 
 
 def _write_store(ds: xr.Dataset, store: Path) -> None:
     """Write all of the store or nothing: an interrupted or concurrent call does no harm."""
-    store.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".incomplete-", dir=store.parent) as folder:
-        part = Path(folder, store.name)
-        ds.to_zarr(part, consolidated=False)
-        try:
-            part.replace(store)
-        except OSError:  # a folder with content cannot be replaced: another process was first
-            if not store.exists():
-                raise
+    try:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".incomplete-", dir=store.parent) as folder:
+            part = Path(folder, store.name)
+            ds.assign_attrs({_CHECKSUM: _checksum(ds)}).to_zarr(part, consolidated=False)
+            if store.exists() and not _intact(store):
+                store.replace(Path(folder, "broken"))
+            _put(part, store)
+    except OSError as error:
+        raise OSError(f"cannot write to {store.parent}: {error}. {_WAY_OUT}") from error
+
+
+def _put(part: Path, store: Path) -> None:
+    """Move a folder, unless another process was first: one with content cannot be replaced."""
+    try:
+        part.replace(store)
+    except OSError:
+        if not store.exists():
+            raise
 
 
 def _regrid_sst() -> xr.Dataset:

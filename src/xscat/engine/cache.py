@@ -1,26 +1,41 @@
-"""Transforms kept between calls, up to a number of bytes."""
+"""Transforms and coverages kept between calls, up to a number of bytes."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
+from hashlib import sha256
 from typing import Any, TypeVar
 
 import torch
 from dask.base import tokenize
 
-# Masks whose coverage a grid keeps.
-_COVERAGES = 2
+# Share of the memory that coverages take: most maps of a series have one mask, or few regions.
+_COVERAGES = 1 / 8
 
 # Results that a function of `remembered` keeps.
 _RESULTS = 32
 
 T = TypeVar("T")
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _kept: OrderedDict[str, Any] = OrderedDict()
+_coverages: OrderedDict[Any, _Coverage] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class _Coverage:
+    """A coverage, None if all coefficients count."""
+
+    value: Any
+
+    @property
+    def nbytes(self) -> int:
+        parts = [] if self.value is None else vars(self.value).values()
+        return sum(t.nbytes for part in parts for t in (part if isinstance(part, list) else [part]))
 
 
 def transforms(spec: Any, memory: int) -> Any:
@@ -29,29 +44,31 @@ def transforms(spec: Any, memory: int) -> Any:
     with _lock:
         if key not in _kept:
             with torch.inference_mode(False):  # they may serve a gradient later
-                _kept[key] = spec.build()
-        _kept.move_to_end(key)
-        found = _kept[key]
-        while sum(t.nbytes for t in _kept.values()) > memory and len(_kept) > 1:
-            _kept.popitem(last=False)
-        if found.nbytes > memory:
-            del _kept[key]
-        return found
+                whole = getattr(spec, "within", None)
+                made = spec.build() if whole is None else transforms(whole, memory).part(spec)
+                _kept[key] = made
+        return _newest(_kept, key, memory)
 
 
-def coverage(grid: Any, weights: torch.Tensor, min_coverage: float) -> Any:
-    """Coverage of a grid, kept for the masks that it met last: most maps of a series share one."""
-    key = (weights.cpu().numpy().tobytes(), tuple(weights.shape), weights.dtype, min_coverage)
+def coverage(grid: Any, weights: torch.Tensor, min_coverage: float, memory: int) -> Any:
+    """Coverage of a grid, made or kept."""
+    digest = sha256(weights.cpu().numpy().tobytes()).digest()
+    key = (tokenize(grid.spec), digest, weights.dtype, min_coverage)
     with _lock:
-        known = vars(grid).setdefault("_coverages", OrderedDict())
-        if key in known:
-            known.move_to_end(key)
-            return known[key]
-    found = grid.coverage(weights, min_coverage)
+        if key in _coverages:
+            return _newest(_coverages, key, memory * _COVERAGES).value
+    found = _Coverage(grid.coverage(weights, min_coverage))
     with _lock:
-        known[key] = found
-        if len(known) > _COVERAGES:
-            known.popitem(last=False)
+        _coverages[key] = found
+        return _newest(_coverages, key, memory * _COVERAGES).value
+
+
+def _newest(kept: OrderedDict[Any, Any], key: Any, memory: float) -> Any:
+    """What is kept under a key, now the newest. Others go, and itself, if they take too much."""
+    kept.move_to_end(key)
+    found = kept[key]
+    while kept and sum(k.nbytes for k in kept.values()) > memory:
+        kept.popitem(last=False)
     return found
 
 

@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from .compact import Compact, FlatCoverage
 from .moments import gram
 from .regular import Regular
 from .resample import to_cells
-from .wavelets import Wavelet, fourier_reach, orientations, periodized
+from .wavelets import Array, Wavelet, fourier_reach, orientations, periodized
 
 Tensor = torch.Tensor
 
@@ -44,9 +45,16 @@ class FlatSpec:
     dtype: torch.dtype
     device: torch.device
 
+    blind_to_mean: ClassVar[bool] = True
+    """Whether no wavelet sees a constant."""
+
     def build(self) -> Flat:
         """The transforms themselves."""
         return Flat(self)
+
+    def part(self, valid: Array) -> tuple[FlatSpec, slice]:
+        """The transforms that do for the valid cells (cells,), and which cells they are of: all."""
+        return self, slice(None)
 
 
 class Flat(Regular):

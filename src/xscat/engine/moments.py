@@ -54,7 +54,7 @@ def weighted_mean(x: Tensor, weights: Tensor | None) -> Tensor:
     if weights is None:
         return x.mean(-1)[None]
     total = weights.sum(1).view(-1, *[1] * (x.ndim - 1))
-    return _ratio(torch.stack([x @ w.to(x.dtype) for w in weights]), total)
+    return ratio(torch.stack([x @ w.to(x.dtype) for w in weights]), total)
 
 
 def median(x: Tensor, weights: Tensor | None) -> Tensor:
@@ -101,10 +101,10 @@ def mean_products(
     if valid is None or weights is None:
         return gram(real, imag)[None] / real.shape[-1]
     sets = zip(valid, weights, strict=True)
-    return torch.stack([_ratio(gram(real * v, imag * v, w), (v * w) @ v.mT) for v, w in sets])
+    return torch.stack([ratio(gram(real * v, imag * v, w), (v * w) @ v.mT) for v, w in sets])
 
 
-def _ratio(total: Tensor, weight: Tensor) -> Tensor:
+def ratio(total: Tensor, weight: Tensor) -> Tensor:
     """Total over weight, NaN with a gradient of 0 where nothing weighs."""
     some = weight > 0
     nan = complex("nan+nanj") if total.is_complex() else torch.nan
@@ -186,11 +186,11 @@ def _ratio_of_blocks(total: Tensor, weight: Tensor, dim: int) -> tuple[Tensor, T
     The variance is that of a ratio estimator: ``n / (n - 1) sum |total - mean weight|² / (sum
     weight)²``, n blocks of nonzero weight; NaN where there is only one.
     """
-    mean = _ratio(total.sum(dim), weight.sum(dim))
+    mean = ratio(total.sum(dim), weight.sum(dim))
     n = (weight > 0).sum(dim)
     residual = abs2(total - mean.unsqueeze(dim) * weight).sum(dim)
     known = weight.sum(dim) ** 2 * (n > 1)
-    return mean, _ratio(residual * n / (n - 1).clamp_min(1), known)
+    return mean, ratio(residual * n / (n - 1).clamp_min(1), known)
 
 
 def border_loss(radius: float) -> float:

@@ -108,6 +108,35 @@ class Operator:
         """Memory of the matrix."""
         return self._scipy.indices.nbytes + self._scipy.data.nbytes
 
+    def restricted(self, outputs: Array, inputs: Array) -> Operator:
+        """The operator from some rows of the input to some rows of the output, others being 0.
+
+        All channels have to have the same nonzero elements.
+        """
+        matrix, n_in = self._scipy, self._scipy.shape[1] * self.copies
+        stencils, copies = np.divmod(outputs, self.copies)
+        n, size = matrix.shape[0] // self.channels, matrix.nnz // self.channels
+        one = np.arange(size), matrix.indices[:size], matrix.indptr[: n + 1]
+        chosen = sparse.csr_array(one, (n, matrix.shape[1]))[stencils]
+        copy = np.repeat(copies, np.diff(chosen.indptr))
+        rows = chosen.indices.astype(np.int64) * self.copies + copy
+        if self.halo is not None:
+            halo = self.halo.cpu().numpy()
+            n_in -= len(halo)
+            rows = np.concatenate([np.arange(n_in), halo])[rows]
+        places = np.full(n_in, -1, np.int32)
+        places[inputs] = np.arange(len(inputs), dtype=np.int32)
+        columns = places[rows]
+        data = matrix.data.reshape(self.channels, -1)[:, chosen.data]
+        data[:, columns < 0] = 0
+        data[self._odd.start : self._odd.stop, copy >= self.copies / 2] *= -1
+        lengths = np.tile(np.diff(chosen.indptr), self.channels)
+        pointer = np.concatenate([[0], lengths.cumsum()]).astype(np.int32)
+        columns = np.tile(columns.clip(min=0), self.channels)
+        shape = len(outputs) * self.channels, len(inputs)
+        part = sparse.csr_array((data.ravel(), columns, pointer), shape)
+        return Operator(part, self.channels, dtype=self.dtype, device=self.device)
+
     def _part(self, channels: slice, transposed: bool = False) -> _Matrix:
         """Rows of some channels, or their transpose, made when it is asked for."""
         key = channels.start, channels.stop, transposed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -42,6 +42,10 @@ class Regular:
 
     def block_grams(self, state: Tensor, j: int) -> None:
         """Parseval's theorem is for the whole plane."""
+        return None
+
+    def grams(self, state: Tensor, j: int, coverage: Any) -> None:
+        """One orientation after the other takes less memory."""
         return None
 
     def blocks(self, x: Tensor, j: int) -> Tensor:

@@ -64,6 +64,9 @@ class Transforms(Protocol):
     def block_grams(self, state: Any, j: int) -> Tensor | None:
         """The same over each of equal blocks of cells (blocks, ...), if there is a short cut."""
 
+    def grams(self, state: Any, j: int, coverage: Any) -> Tensor | None:
+        """The same over the coefficients that count, if there is a short cut."""
+
     def rows(self, state: Any, j: int) -> Iterator[tuple[Tensor, Tensor]]:
         """For each orientation, all columns filtered at scale j, real and imaginary (B, C, P)."""
 
@@ -207,6 +210,11 @@ def _second_layer(
             variance = variance / grid.block_share(j)
             result.variance.gram.append(_by_field(variance[None], n_fields))
             result.gram.append(_by_field(mean[None], n_fields))
+            return
+    if coverage is not None and average == "mean" and result.variance is None:
+        means = grid.grams(state, j, coverage)
+        if means is not None:
+            result.gram.append(_by_field(means[None], n_fields))
             return
     valid = weights = None
     grams, variances = [], []

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from scipy import sparse
 
 from .cascade import Cascade
-from .moments import border_loss, centered
+from .moments import border_loss, centered, column_groups, ratio
 from .operators import Operator
 from .products import block_grams
 from .stencils import (
@@ -37,6 +38,13 @@ Tensor = torch.Tensor
 # Blocks of cells whose scatter gives error bars have at least so many.
 CELLS_PER_BLOCK = 32
 
+# Part of the weight of smoothing from which on its result counts.
+LEAST_SHARE = 1e-6
+
+# Up to this share of valid cells they have transforms of their own. On the whole sphere cells share
+# stencils, which makes its products faster.
+LARGEST_PART = 0.3
+
 
 @dataclass(frozen=True)
 class SphereSpec:
@@ -54,10 +62,24 @@ class SphereSpec:
     L: int
     dtype: torch.dtype
     device: torch.device
+    within: SphereSpec | None = field(default=None, kw_only=True)
+    """The transforms from which these, of a part of their cells, are taken."""
+
+    blind_to_mean: ClassVar[bool] = True
+    """Whether no wavelet sees a constant."""
 
     def build(self) -> Sphere:
         """The transforms themselves."""
         return Sphere(self)
+
+    def part(self, valid: Array) -> tuple[SphereSpec, Array | slice]:
+        """The transforms that do for the valid cells (cells,), and which cells they are of."""
+        if not 0 < valid.sum() <= LARGEST_PART * len(valid):
+            return self, slice(None)
+        rows = np.flatnonzero(valid)
+        cells = rows if self.cells is None else self.cells[rows]
+        frame = self.frame if isinstance(self.frame, str) else self.frame[rows]
+        return replace(self, cells=cells, frame=frame, within=self), rows
 
 
 @dataclass(frozen=True)
@@ -74,14 +96,18 @@ class SphereCoverage:
     """(R, 1 + scales, cells)"""
     weights: list[Tensor]
     """(R, cells)"""
+    shares: list[Tensor]
+    """(coarser cells, 1 + scales): part of the weight of smoothing that is on valid cells."""
 
     def of_field(self, j: int) -> Tensor:
         """Validity of the field at scale j, as a mask of the fields of a state."""
         return self.columns[j][:, :1, None]
 
-    def of_moduli(self, j: int, n_scales: int, L: int) -> Tensor:
-        """Validity of the moduli of the first scales at scale j, as a mask of a state's moduli."""
-        return self.columns[j][:, None, None, 1 : 1 + n_scales].repeat_interleave(L, -1)
+    def by_column(self, groups: Tensor, n_columns: int, L: int) -> Tensor:
+        """Values of groups (cells, 1 + scales) for the columns of a state (cells, 1, 1, C)."""
+        n = (n_columns - 1) // L
+        moduli = groups[:, 1 : 1 + n].repeat_interleave(L, -1)
+        return torch.cat([groups[:, :1], moduli], -1)[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -103,6 +129,10 @@ class State:
 class Level:
     """The cells of one scale and the operators that start from them."""
 
+    # operators to the cells themselves, and to the next level
+    here: ClassVar[tuple[str, ...]] = ("wavelets", "envelope")
+    down: ClassVar[tuple[str, ...]] = ("coarsener",)
+
     def __init__(self, spec: SphereSpec, level: int, cells: Array | None, frame: str | Array):
         self.spec, self.level, self.cells, self.frame = spec, level, cells, frame
         symmetric = cells is None and isinstance(frame, str) and frame == "meridian"
@@ -114,11 +144,25 @@ class Level:
         self.centers = all_cells[:, 0]
         """Nested numbers of the cells whose stencils are stored."""
         self.n_cells = all_cells.size
+        self.within: tuple[Array, int, bool] | None = None
+        """Of a part: positions among the cells of the whole, their number, if they are a sphere."""
         if symmetric:
             order = all_cells.ravel()
             self._place = np.empty_like(order)
             self._place[order] = np.arange(len(order))
             self._orders = [torch.as_tensor(x, device=spec.device) for x in (order, self._place)]
+
+    def part(self, spec: SphereSpec, cells: Array) -> Self:
+        """The level of a part of the cells, without operators."""
+        rows = cells if self.cells is None else np.searchsorted(self.cells, cells)
+        frame = self.frame if isinstance(self.frame, str) else self.frame[rows]
+        level = type(self)(spec, self.level, cells, frame)
+        level.within = rows, self.n_cells, self.cells is None
+        return level
+
+    def places(self, rows: Array) -> Array:
+        """Rows of a state that hold the cells at *rows*, in nested order."""
+        return rows if self.copies == 1 else self._place[rows]
 
     def arranged(self, x: Tensor) -> Tensor:
         """Maps (..., cells) in nested order → (..., cells) in that of the states."""
@@ -287,6 +331,28 @@ class Level:
         cells = None if self.cells is None else np.unique(self.cells // 4)
         return type(self)(self.spec, self.level - 1, cells, frame)
 
+    @property
+    def rows(self) -> Array:
+        """Of a part: positions of its cells among those of the whole."""
+        assert self.within is not None
+        return self.within[0]
+
+    @property
+    def n_blocked(self) -> tuple[int, bool]:
+        """Number of cells that blocks share out, and whether they are a whole sphere."""
+        return (self.n_cells, self.cells is None) if self.within is None else self.within[1:]
+
+    def slots(self, n: int) -> Tensor:
+        """Of a part: its cells in each of n blocks of the whole, filled up with their number."""
+        assert self.within is not None
+        rows, n_whole, _ = self.within
+        block = rows // -(-n_whole // n)
+        first = np.searchsorted(block, np.unique(block))
+        counts = np.diff(np.append(first, len(block)))
+        slots = np.arange(counts.max())
+        slots = np.where(slots < counts[:, None], first[:, None] + slots, len(block))
+        return torch.as_tensor(slots, device=self.spec.device)
+
     def children_mean(self, x: Tensor) -> Tensor:
         """Means (R, coarser cells) of x (R, cells) over the four children; absent ones count 0."""
         columns = x.view(len(x), -1, self.copies).transpose(0, 1).flatten(1).double().cpu().numpy()
@@ -312,13 +378,40 @@ class Sphere:
             self.levels.append(self.levels[-1].coarser())
         self.n_cells = self.levels[0].n_cells
         self.radius = support_radius(spec.wavelet, spec.L)
-        self._operators = [level.wavelets for level in self.levels]
-        self._operators += [level.coarsener for level in self.levels[:-1]]
+        self._make()
+
+    def _make(self) -> None:
+        """Make the operators that all fields need."""
+        for level, after in zip(self.levels, [*self.levels[1:], None], strict=True):
+            for name in level.here if after is None else level.here + level.down:
+                if not name.endswith("envelope"):
+                    getattr(level, name)
 
     @property
     def nbytes(self) -> int:
         """Memory of the stencils."""
-        return sum(operator.nbytes for operator in self._operators)
+        made = (x for level in self.levels for x in vars(level).values())
+        return sum(x.nbytes for x in made if isinstance(x, Operator))
+
+    def part(self, spec: SphereSpec) -> Self:
+        """The transforms on some of the cells, taken from these.
+
+        Neighbors beyond the part weigh 0 in the stencils, as if they were missing.
+        """
+        part = copy(self)
+        part.spec, part.levels = spec, []
+        for j, level in enumerate(self.levels):
+            part.levels.append(level.part(spec, np.unique(spec.cells // 4**j)))
+        part.n_cells = part.levels[0].n_cells
+        for level, own in zip(self.levels, part.levels, strict=True):
+            here = level.places(own.rows)
+            for name in level.here:
+                setattr(own, name, getattr(level, name).restricted(here, here))
+        for j, level in enumerate(self.levels[:-1]):
+            fine, coarse = (self.levels[i].places(part.levels[i].rows) for i in (j, j + 1))
+            for name in level.down:
+                setattr(part.levels[j], name, getattr(level, name).restricted(coarse, fine))
+        return part
 
     def within(self, coverage: SphereCoverage | None) -> Sphere:
         """The transforms for a coverage: the same for all."""
@@ -348,16 +441,29 @@ class Sphere:
         if coverage is None:
             fields = coarsener(state.fields)[0]
             return State(fields, None if moduli is None else coarsener(moduli)[0])
+        x = self._coarse(state.columns, j, coverage)
+        return State(x[..., 0], None if moduli is None else x[..., 1:])
 
-        def coarse(x: Tensor, valid: Tensor, coarse_valid: Tensor) -> Tensor:
-            share = coarsener(valid)[0].clamp_min(1e-6)
-            return centered(coarsener(x * valid)[0] / share, coarse_valid > 0, 0)
+    def _coarse(self, columns: Tensor, j: int, coverage: SphereCoverage) -> Tensor:
+        """Columns of scale j + 1 from the valid cells of those of scale j."""
+        valid, share, coarse_valid = (
+            coverage.by_column(groups, columns.shape[-1], self.spec.L)
+            for groups in (coverage.columns[j], coverage.shares[j], coverage.columns[j + 1])
+        )
+        x = self.levels[j].coarsener(columns * valid)[0] / share
+        return centered(x, coarse_valid > 0, 0)
 
-        fields = coarse(state.fields, *(coverage.of_field(i) for i in (j, j + 1)))
-        if moduli is not None:
-            n, L = moduli.shape[-1] // self.spec.L, self.spec.L
-            moduli = coarse(moduli, *(coverage.of_moduli(i, n, L) for i in (j, j + 1)))
-        return State(fields, moduli)
+    def grams(self, state: State, j: int, coverage: SphereCoverage) -> Tensor | None:
+        """Means of the products of all filtered columns over the valid cells (batch, l, C, C)."""
+        level, columns = self.levels[j], state.columns
+        y = level.wavelets(columns)
+        group = column_groups(columns.shape[-1], 1, self.spec.L)
+        factor = coverage.rows[j][0][group].T * coverage.weights[j][0][:, None].sqrt()
+        y = (y * factor[:, None, None]).flatten(3).unflatten(0, (2, -1))
+        A, B = y.permute(0, 3, 1, 2, 4).unbind()
+        cross = B.mT @ A
+        total = torch.complex(A.mT @ A + B.mT @ B, cross - cross.mT)
+        return ratio(total, (factor.T @ factor).repeat(2 * (columns.shape[2],)))
 
     def gram(self, state: State, j: int) -> None:
         """All scales together are faster."""
@@ -385,15 +491,20 @@ class Sphere:
 
     def blocks(self, x: Tensor, j: int) -> Tensor:
         """Values (..., P) by blocks of cells that follow each other (..., blocks, P), 0 beyond."""
-        x, n = self.levels[j].nested(x), self._n_blocks(j)
+        level, n = self.levels[j], self._n_blocks(j)
+        if level.within is not None:
+            slots = level.slots(n)
+            x = torch.nn.functional.pad(x, (0, 1))
+            return x.index_select(-1, slots.ravel()).unflatten(-1, slots.shape)
+        x = level.nested(x)
         padding = -x.shape[-1] % n
         x = torch.nn.functional.pad(x, (0, padding)) if padding else x
         return x.unflatten(-1, (n, -1))
 
     def _n_blocks(self, j: int) -> int:
         """Faces of the whole sphere or their quarters, or 12 to 48 stretches of a part of it."""
-        n_cells = self.levels[j].n_cells
-        if self.spec.cells is None:
+        n_cells, whole = self.levels[j].n_blocked
+        if whole:
             return 48 if n_cells >= 48 * CELLS_PER_BLOCK else 12
         return min(48, max(4, n_cells // CELLS_PER_BLOCK))
 
@@ -401,7 +512,7 @@ class Sphere:
         """Part of the variance of a mean that the scatter of blocks shows (see `Flat`)."""
         sigma2 = (self.radius / 3) ** 2
         sigma2 += SMOOTHING**2 * (1 - 4.0**-j) / 3
-        side = math.sqrt(self.levels[j].n_cells / self._n_blocks(j))
+        side = math.sqrt(self.levels[j].n_blocked[0] / self._n_blocks(j))
         return max(0.25, 1 - border_loss(3 * math.sqrt(sigma2)) / side) ** 2
 
     def to_field(self, x: Tensor, j: int) -> Tensor:
@@ -421,7 +532,7 @@ class Sphere:
         if self.spec.cells is None and bool((w == w[0, 0]).all()) and w[0, 0] > 0:
             return None
         enough = min_coverage - 1e-9
-        columns, first, rows, weights_j = [], [], [], []
+        columns, first, rows, weights_j, shares = [], [], [], [], []
         groups = [(w > 0).double()]
         for level in self.levels:
 
@@ -430,15 +541,18 @@ class Sphere:
 
             groups.append(erode(groups[0], level.field_envelope))
             first.append(groups[-1] * w)
-            columns.append(torch.stack([g.amax(0) for g in groups], 1))
+            columns.append(torch.stack([g[0] for g in groups], 1))
             inner = [groups[-1], *(erode(g, level.envelope) for g in groups[1:])]
             rows.append(torch.stack(inner, 1))
             weights_j.append(w)
             if level is not self.levels[-1]:
+                share = level.coarsener(columns[-1].to(self.spec.dtype))[0]
+                shares.append(share.clamp_min(LEAST_SHARE))
                 groups = [(level.children_mean(g) >= enough).double() for g in groups]
                 w = level.children_mean(w)
 
         def cast(tensors: list[Tensor]) -> list[Tensor]:
             return [t.to(self.spec.dtype) for t in tensors]
 
-        return SphereCoverage(weights_j[0], cast(columns), cast(first), cast(rows), cast(weights_j))
+        lists = (cast(x) for x in (columns, first, rows, weights_j, shares))
+        return SphereCoverage(weights_j[0], *lists)

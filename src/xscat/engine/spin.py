@@ -22,7 +22,7 @@ from scipy import sparse
 from .compact import Compact, FlatCoverage
 from .flat import Flat, FlatSpec
 from .operators import Operator
-from .sphere import Level, Sphere, SphereCoverage, SphereSpec, State
+from .sphere import LEAST_SHARE, Level, Sphere, SphereCoverage, SphereSpec, State
 from .spin_kernels import mode_wavelets
 from .spin_stencils import SpinFit, transport_angles
 from .stencils import SMOOTHING_RADIUS, smoothing_stencils
@@ -153,6 +153,7 @@ class SpinSphereSpec(SphereSpec):
     """All that the transforms of a spin field on a set of HEALPix cells depend on."""
 
     spin: int
+    blind_to_mean = False  # components that are constant in the frames of the cells are a field
 
     @cached_property
     def fit(self) -> SpinFit:
@@ -173,6 +174,8 @@ class SpinLevel(Level):
     """The cells of one scale and the operators that start from them."""
 
     spec: SpinSphereSpec
+    here = (*Level.here, "mode_wavelets", "field_envelope")
+    down = (*Level.down, "component_coarsener")
 
     @cached_property
     def mode_wavelets(self) -> Operator:
@@ -234,11 +237,6 @@ class SpinSphere(Sphere):
     levels: list[SpinLevel]  # type: ignore[assignment]
     level_type = SpinLevel
 
-    def __init__(self, spec: SpinSphereSpec):
-        super().__init__(spec)
-        self._operators += [level.mode_wavelets for level in self.levels]
-        self._operators += [level.component_coarsener for level in self.levels[:-1]]
-
     def _modes(self, state: State, j: int, l: slice) -> Tensor:
         """Coefficients of the modes: (l, real and imaginary, cells, batch, mode)."""
         wavelets, (start, stop, _) = self.levels[j].mode_wavelets, l.indices(self.spec.L)
@@ -280,15 +278,17 @@ class SpinSphere(Sphere):
             )
             yield real, imag
 
+    def grams(self, state: State, j: int, coverage: SphereCoverage) -> None:
+        """The first columns are filtered otherwise than the others."""
+        return None
+
     def coarsen(self, state: State, j: int, coverage: SphereCoverage | None) -> State:
         """State of scale j + 1: valid cells smoothed, then averaged by four."""
-        components, level = state.fields, self.levels[j]
-        if coverage is not None:
-            valid = coverage.of_field(j)
-            components = components * valid
-        cos, sin = level.component_coarsener(components)
+        x = state.fields if coverage is None else state.fields * coverage.of_field(j)
+        cos, sin = self.levels[j].component_coarsener(x)
         coarse = torch.stack([cos[..., 0] - sin[..., 1], cos[..., 1] + sin[..., 0]], -1)
         if coverage is not None:
-            share = level.coarsener(valid)[0]
-            coarse = torch.where(share > 1e-6, coarse / share, 0)
+            share = coverage.shares[j][:, :1, None]
+            known = (share > LEAST_SHARE) & (coverage.of_field(j + 1) > 0)
+            coarse = torch.where(known, coarse / share, 0)
         return State(coarse, super().coarsen(state, j, coverage).moduli)

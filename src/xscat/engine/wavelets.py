@@ -8,6 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from ..errors import checked_count, checked_number
+from ..keywords import checked_class
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 # Parts of their peak below which a filter's transform and its envelope count as zero.
@@ -42,6 +45,7 @@ class Wavelet(Protocol):
         ...
 
 
+@checked_class
 @dataclass(frozen=True)
 class Morlet:
     r"""Morlet wavelet: a plane wave under a Gaussian envelope.
@@ -67,7 +71,7 @@ class Morlet:
     Raises
     ------
     ValueError
-        If a parameter is not positive, or the radius is not 1, 2, 3 or 4.
+        If a parameter is not positive and finite, or the radius is not 1, 2, 3 or 4.
 
     References
     ----------
@@ -86,12 +90,11 @@ class Morlet:
     radius: int = 2
 
     def __post_init__(self) -> None:
-        if self.radius not in (1, 2, 3, 4):
-            raise ValueError(f"radius={self.radius!r}: choose 1, 2, 3 or 4 cells")
+        if checked_count("radius", self.radius) > 4:
+            raise ValueError(f"radius={self.radius}: choose 1, 2, 3 or 4 cells")
         for name in ("sigma", "xi", "slant"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name}={value!r} must be positive")
+            if (value := getattr(self, name)) is not None or name != "slant":
+                checked_number(name, value)
 
     def _slant(self, L: int) -> float:
         return 4 / L if self.slant is None else self.slant

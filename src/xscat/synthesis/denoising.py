@@ -8,7 +8,7 @@ with the noise measured there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -18,13 +18,14 @@ import torch
 from scipy import sparse
 
 from ..engine.operators import Operator
+from . import interrupt
 from .multiscale import Level
 from .objective import Domain, Layout, design, make_domain, measure
-from .optimize import Outcome
+from .optimize import Losses, Outcome
 from .records import Constraint, Maps, Settings, Task
 from .solve import Solution, Stage, engine_of, solve
 from .start import Amplitude, filtered
-from .task import Context, prepared, scale
+from .task import STATISTICS, Context, named_terms, scale, searched
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Tensor = torch.Tensor
@@ -63,12 +64,15 @@ def denoised(maps: Maps, task: Task, index: int) -> Solution:
     data = tensor((maps.initial - mean) / std)
     added = tensor(np.concatenate([noise, -noise]) / std)
     context = Context(0, [level], engine, maps.valid, mean, std, task.frame, index)
-    terms = [prepared(term, context) for term in task.terms]
+    terms = named_terms("terms", task.terms, context)
     problem = Noisy(engine, domain, task.constraint, data, added, cross, terms)
-    parts = []
-    for r in range(task.realizations):
-        start = starting_point(problem, level, added[r] if cross else None)
-        parts.append(_search(problem, level, start, maps.valid, settings))
+
+    def search(members: range) -> Solution:
+        noise = added[members[0]] if cross else None
+        start = starting_point(problem, level, noise)
+        return _search(problem, level, start, maps.valid, settings)
+
+    parts = searched(search, [range(r, r + 1) for r in range(task.realizations)])
     fields = np.concatenate([p.fields for p in parts]) * std + mean
     return Solution(fields, [max((p.outcomes[0] for p in parts), key=lambda o: o.best)])
 
@@ -93,8 +97,8 @@ class Noisy:
         correlating with what was drawn.
     cross : bool
         Whether the cross statistics of the data and the field count.
-    terms : sequence of callables
-        Further losses.
+    terms : mapping
+        Further losses, by name.
     """
 
     def __init__(
@@ -105,10 +109,10 @@ class Noisy:
         data: Tensor,
         noise: Tensor,
         cross: bool,
-        terms: Sequence[Any] = (),
+        terms: dict[str, Any] | None = None,
     ):
         self.engine, self.domain, self.constraint = engine, domain, constraint
-        self.data, self.noise, self.cross, self.terms = data, noise, cross, terms
+        self.data, self.noise, self.cross, self.terms = data, noise, cross, terms or {}
         blocks = _blocks(engine, constraint, cross)
         self.kinds = np.repeat(np.arange(len(blocks)), [b.shape[0] for b in blocks])
         self.matrix: Any = sparse.vstack(blocks, format="csr")
@@ -136,7 +140,7 @@ class Noisy:
             second = self.constraint.second_layer
             return measure(self.engine, self.data[:, None], self.domain, second)[0]
 
-    def around(self, field: Tensor) -> Any:
+    def around(self, field: Tensor) -> Losses:
         """The loss with the effect of noise on a field (1, cells) held fixed."""
         with torch.no_grad():
             samples = torch.cat([self.rows(field + n, field) for n in self.noise], 1)
@@ -156,9 +160,9 @@ class Noisy:
 
         def loss(fields: Tensor) -> Tensor:
             r = operator(self._moments(self.data, fields).T.contiguous())[0] - wanted
-            return (r * r).sum() / len(fields) + sum(term(fields) for term in self.terms)
+            return (r * r).sum() / len(fields)
 
-        return loss
+        return Losses({STATISTICS: loss} | self.terms)
 
     def power(self, x: Tensor, y: Tensor) -> Array:
         """Mean over orientations of S2 of x with y (1, cells), scale by scale."""
@@ -235,14 +239,18 @@ def _search(
     amplitude = Amplitude.of_scales(level, np.sqrt(power * 4.0 ** np.arange(len(power))))
     anew = np.inf  # loss where the effect of noise was measured last
     while (left := settings.max_iter + 1 - max(1, len(total.history))) > 0:
-        field = torch.as_tensor(total.fields, dtype=start.dtype, device=start.device)
-        stage = Stage(problem.around(field), lambda *_, x=total.fields: x, amplitude)
         epoch = replace(settings, max_iter=min(left, _EPOCH))
-        found = solve([level], lambda *_, s=stage: s, [None], epoch).outcomes[0]
+        try:
+            field = torch.as_tensor(total.fields, dtype=start.dtype, device=start.device)
+            stage = Stage(problem.around(field), lambda *_, x=total.fields: x, amplitude)
+            found = solve([level], lambda *_, s=stage: s, [None], epoch).outcomes[0]
+        except KeyboardInterrupt:
+            interrupt.caught()
+            found = Outcome(total.fields, [np.nan], total.best, "interrupted")
         total.history += found.history[1:] if total.history else found.history
         total.fields, total.best = found.fields, found.best
         before, anew = anew, found.history[0]
-        if anew <= settings.tol**2 or found.reason in ("stalled", "interrupted"):
+        if anew <= settings.tol**2 or found.reason in ("stalled", "interrupted", "not_finite"):
             total.reason = found.reason
             break
         if anew > _LEAST_GAIN * before:

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
+from inspect import signature
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from .._operation import as_statistics
+from .._states import check_synthesis_target
 from ..engine.wavelets import Morlet, Wavelet
-from ..errors import check_choice
 from ..grids import find_grid
 from ..inputs import check_field
+from ..keywords import checked_keywords
 from ..options import get_options
 from ..parameters import STATISTICS, Parameters
 from ..statistics import make_parameters
+from .arguments import checked_arguments
 from .mapping import mapped
 from .records import Constraint, Settings, Task
 
 
+@checked_keywords
 def synthesize(
     target: xr.DataArray | xr.Dataset,
     J: int | None = None,
-    L: int = 4,
+    L: int | None = None,
     *,
     like: xr.DataArray | None = None,
     dim: Hashable | Sequence[Hashable] | None = None,
@@ -48,8 +53,8 @@ def synthesize(
     optimizer: str = "lbfgs",
     progress: bool | None = None,
     callback: Callable[[int, int, float], None] | None = None,
-    boundary: str = "valid",
-    frame: str = "meridian",
+    boundary: str | None = None,
+    frame: str | None = None,
     wavelet: Wavelet | None = None,
     dtype: str | None = None,
     device: str | None = None,
@@ -120,7 +125,7 @@ def synthesize(
     callback : callable, optional
         Called with (level, iteration, loss).
     boundary, frame, wavelet, dtype, device
-        As in `covariance`.
+        As in `covariance`; with statistics, theirs.
     return_history : bool, default False
         Return a Dataset of losses as well.
 
@@ -129,7 +134,8 @@ def synthesize(
     DataArray
         Dimensions, coordinates, name and attributes as the target. When it is not lazy, its
         attributes also say the seed and, from the coarsest level to the finest, the iterations, the
-        final loss and why the level ended: "tolerance", "max_iter", "stalled" or "interrupted".
+        final loss and why the level ended: "tolerance", "max_iter", "stalled", "interrupted" or
+        "not_finite" (the best fields before the loss was no number are kept).
     Dataset
         If asked for: ``loss`` (..., level, iteration), ``iterations`` and ``stopped`` (..., level);
         level counts how often the resolution was halved.
@@ -138,8 +144,15 @@ def synthesize(
     ------
     GridError
         If there is no usable grid.
-    ValueError
-        If an argument has no such value or the target does not vary.
+    TypeError, ValueError
+        If an argument has no such value, the target does not vary, or the loss is no finite number
+        where a level begins: the message names the term.
+
+    Notes
+    -----
+    Ctrl-C stops all maps and keeps what was found, also while dask's threads compute. Maps that
+    were not begun are NaN, or what was given where cells are frozen; realizations that were not
+    begun are their start or NaN. The second Ctrl-C raises KeyboardInterrupt.
 
     Examples
     --------
@@ -157,10 +170,21 @@ def synthesize(
     )
 
 
+SEARCH = {n for n, p in signature(synthesize).parameters.items() if p.kind is p.KEYWORD_ONLY}
+"""Keywords of `synthesize`."""
+
+
 def grid_and_task(
+    target: xr.DataArray | xr.Dataset, J: int | None = None, L: int | None = None, **given: Any
+) -> tuple[xr.DataArray, Task, dict[str, xr.DataArray]]:
+    """Field on the grid, task and further arrays, from the arguments of `synthesize`."""
+    return _grid_and_task(target, J, L, **checked_arguments(given))
+
+
+def _grid_and_task(
     target: xr.DataArray | xr.Dataset,
     J: int | None = None,
-    L: int = 4,
+    L: int | None = None,
     *,
     like: xr.DataArray | None = None,
     dim: Hashable | Sequence[Hashable] | None = None,
@@ -176,26 +200,22 @@ def grid_and_task(
     gaussianize: bool = False,
     upsample: int = 0,
     terms: Sequence[Any] = (),
-    boundary: str = "valid",
-    frame: str = "meridian",
+    boundary: str | None = None,
+    frame: str | None = None,
     wavelet: Wavelet | None = None,
     dtype: str | None = None,
     device: str | None = None,
     **others: Any,
 ) -> tuple[xr.DataArray, Task, dict[str, xr.DataArray]]:
-    """Field on the grid, task and further arrays, from the arguments of `synthesize`."""
-    _check(realizations=realizations, steps=steps)
-    if upsample < 0:
-        raise ValueError(f"upsample={upsample!r} must not be negative")
-    check_choice("match", match, ("each", "mean"))
-    check_choice("reduction", reduction or "iso_mean", ("iso_mean", "fft_ang"))
     field = _field_of(target, like, others.get("mask"))
     grid = find_grid(field, dim)
-    if isinstance(target, xr.Dataset):
-        parameters = replace(Parameters.from_attrs(target), statistics=tuple(statistics))
-    else:
-        kwargs = {"boundary": boundary, "frame": frame, "wavelet": wavelet or Morlet()}
-        parameters = _field_parameters(grid, J, L, statistics=tuple(statistics), **kwargs)
+    given = {"J": J, "L": L, "boundary": boundary, "frame": frame, "wavelet": wavelet}
+    parameters = _parameters(target, grid, tuple(statistics), given)
+    if parameters.frame == "angles":
+        raise ValueError(
+            "the statistics count orientations from angles of their own (frame=), which a "
+            "synthesis cannot: compute them with frame='meridian' or 'stereographic'"
+        )
     if reduction == "fft_ang" and not 0 <= nharm <= parameters.L // 2:
         raise ValueError(
             f"nharm={nharm}: L={parameters.L} orientations give 0..{parameters.L // 2}"
@@ -213,12 +233,24 @@ def grid_and_task(
         Constraint(names, reduction, nharm, imaginary, use_variance, match),
         _settings(_precision(field, dtype), device, **others),
         steps,
-        int(np.random.default_rng().integers(2**32)) if seed is None else int(seed),
+        int(np.random.default_rng().integers(2**32)) if seed is None else seed,
         realizations,
         gaussianize,
         tuple(terms),
     )
     return field, task, {name: x for name, x in extras.items() if x is not None}
+
+
+def _parameters(
+    target: xr.DataArray | xr.Dataset, grid: Any, names: tuple[str, ...], given: dict[str, Any]
+) -> Parameters:
+    """Those of the statistics, beside which others are errors; of a field those that are given."""
+    if isinstance(target, xr.Dataset):
+        target = as_statistics("synthesize", "target", target)
+        return replace(check_synthesis_target(target, grid, **given), statistics=names)
+    defaults = {"L": 4, "boundary": "valid", "frame": "meridian", "wavelet": Morlet()}
+    kwargs = {name: defaults.get(name) if v is None else v for name, v in given.items()}
+    return _field_parameters(grid, statistics=names, **kwargs)
 
 
 def _field_parameters(grid: Any, J: int | None, L: int, **kwargs: Any) -> Parameters:
@@ -240,15 +272,13 @@ def _settings(
     callback: Callable[[int, int, float], None] | None = None,
 ) -> Settings:
     """Arguments of the search, and options."""
-    _check(max_iter=max_iter)
-    check_choice("optimizer", optimizer, ("lbfgs", "scipy", "torch"))
     options = get_options()
     return Settings(
         max_iter,
         tol,
         optimizer,
         dtype,
-        device or options.device,
+        options.device if device is None else device,
         options.threads,
         options.memory,
         progress if options.progress or progress else False,
@@ -256,19 +286,12 @@ def _settings(
     )
 
 
-def _check(**counts: int) -> None:
-    for name, value in counts.items():
-        if not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name}={value!r} must be a positive integer")
-
-
 def _precision(field: xr.DataArray, dtype: str | None) -> str:
     """Single for float32 and float16, else double."""
-    dtype = dtype or get_options().dtype
+    dtype = get_options().dtype if dtype is None else dtype
     if dtype is None:
         single = field.dtype.kind == "f" and field.dtype.itemsize < 8
         return "float32" if single else "float64"
-    check_choice("dtype", dtype, ("float32", "float64"))
     return dtype
 
 

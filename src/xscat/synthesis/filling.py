@@ -14,9 +14,8 @@ import numpy as np
 import torch
 
 from ..engine.moments import column_groups
-from ..grids import Grid
 from .harmonic import edges
-from .multiscale import coarsened
+from .multiscale import Level, coarsened
 from .objective import Domain, Layout, StatisticsLoss, design, measure
 from .records import Constraint, Maps, Task
 from .start import Amplitude, centers
@@ -35,11 +34,11 @@ class Filling(Batch):
         super().__init__(maps, task, index, members, mean, std)
         assert maps.update is not None
         assert isinstance(maps.target, np.ndarray)
-        grid, exists = self.levels[0].grid, self.valid[0]
+        level, exists = self.levels[0], self.valid[0]
         if self.reference is not None:
             exists = exists & ~np.isnan(self.reference[0])
         exists = exists & (maps.update | ~np.isnan(maps.target))  # or else masked
-        near = closeness(maps.update, exists, grid, 2.0**task.parameters.J)
+        near = closeness(maps.update, exists, level, 2.0**task.parameters.J)
         around = np.where(maps.update, _TINY * near, near)
         self.near, self.around = (
             [np.nan_to_num(w) for w in coarsened(self.levels, np.where(exists, x, np.nan))]
@@ -70,7 +69,7 @@ class Filling(Batch):
         return StatisticsLoss(engine, whole, constraint, z[0], error, other)
 
 
-def closeness(gap: Array, exists: Array, grid: Grid, reach: float) -> Array:
+def closeness(gap: Array, exists: Array, level: Level, reach: float) -> Array:
     """Weights (cells,): 1 far inside of gaps, falling off around them; 0 where nothing exists.
 
     This is the solution w of ``w - reach² Δw = gap``, which falls as e^(-d / reach) at the distance
@@ -79,12 +78,12 @@ def closeness(gap: Array, exists: Array, grid: Grid, reach: float) -> Array:
     from scipy import sparse
     from scipy.sparse.linalg import cg
 
-    rows, columns = edges(grid)
+    rows, columns = edges(level.grid, level.periodic)
     use = exists[rows] & exists[columns]
     links = sparse.csr_array((np.ones(use.sum()), (rows[use], columns[use])), (gap.size, gap.size))
     laplacian = sparse.diags_array(links.sum(1)) - links
     # sum of dx² over the neighbors, halved: 8 of them have 12, 4 or 2 of them have 2 each way
-    step = 3 if grid.kind == "healpix" else 1
+    step = 3 if level.grid.kind == "healpix" else 1
     matrix = sparse.eye_array(gap.size) + reach**2 / step * laplacian
     w, _ = cg(matrix.tocsr(), gap.astype(float), rtol=1e-4)
     return np.where(exists, np.maximum(w, _TINY), 0)

@@ -11,10 +11,13 @@ from ..grids import Grid, HealpixGrid
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def harmonic(values: Array, grid: Grid, update: Array | None = None) -> Array:
+def harmonic(
+    values: Array, grid: Grid, update: Array | None = None, *, periodic: bool = False
+) -> Array:
     """Values (cells,) with each gap filled by the mean of its neighbors, the rest untouched.
 
-    Only cells of *update* are filled; gaps that touch no value get the mean.
+    Only cells of *update* are filled; gaps that touch no value get the mean. On a periodic plane or
+    line cells have neighbors across the border.
     """
     from scipy import sparse
     from scipy.sparse.csgraph import connected_components
@@ -24,7 +27,7 @@ def harmonic(values: Array, grid: Grid, update: Array | None = None) -> Array:
     known = ~np.isnan(values)
     if not gap.any() or not known.any():
         return values
-    rows, columns = edges(grid)
+    rows, columns = edges(grid, periodic)
     use = gap[rows] & (gap[columns] | known[columns])
     rows, columns = rows[use], columns[use]
     number = np.cumsum(gap) - 1
@@ -46,8 +49,8 @@ def harmonic(values: Array, grid: Grid, update: Array | None = None) -> Array:
     return result
 
 
-def edges(grid: Any) -> tuple[Array, Array]:
-    """Pairs of neighboring cells, each in both orders."""
+def edges(grid: Any, periodic: bool) -> tuple[Array, Array]:
+    """Pairs of neighboring cells, each in both orders; those across a border if it is periodic."""
     if isinstance(grid, HealpixGrid):
         from healpix_geo import nested
 
@@ -62,6 +65,7 @@ def edges(grid: Any) -> tuple[Array, Array]:
     pairs = []
     for axis in range(numbers.ndim):
         along = np.moveaxis(numbers, axis, 0)
-        pairs.append((along[:-1].ravel(), along[1:].ravel()))
+        first, last = (along, np.roll(along, -1, 0)) if periodic else (along[:-1], along[1:])
+        pairs.append((first.ravel(), last.ravel()))
     one, other = (np.concatenate(x) for x in zip(*pairs, strict=True))
     return np.r_[one, other], np.r_[other, one]

@@ -9,25 +9,40 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ..errors import check_choice
+from ..errors import check_choice, checked_flag, checked_number, shown
 from ..inputs import check_field
+from ..keywords import checked_keywords
 from ..parameters import STATISTICS
 from ..terms import Statistics
 from .alignment import Inputs, put_back, taken_out
-from .fields import grid_and_task
+from .arguments import checked_array, checked_terms
+from .fields import SEARCH, grid_and_task
 from .harmonic import harmonic
 from .mapping import STACK, found, frames, labelled, mapped, over_maps, with_frame
 from .records import Denoising
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_NOT_FOR_DENOISING = {"like", "steps", "match", "use_variance", "gaussianize", "initial"} | {
+_ONLY_FOR_SYNTHESIS = {"like", "match", "use_variance", "gaussianize"} | {
+    "initial",
     "update",
     "cross_with",
     "upsample",
 }
+_NOT_FOR_DENOISING = _ONLY_FOR_SYNTHESIS | {"steps"}
+_NOT_FOR_SEPARATION = _ONLY_FOR_SYNTHESIS | {
+    "statistics",
+    "reduction",
+    "nharm",
+    "imaginary",
+    "mask",
+    "realizations",
+    "terms",
+    "return_history",
+}
 
 
+@checked_keywords(also=SEARCH - {"like"})
 def inpaint(
     da: xr.DataArray,
     target: xr.DataArray | xr.Dataset | None = None,
@@ -98,13 +113,13 @@ def inpaint(
     field, task, extras = grid_and_task(source, J, L, **like, **kwargs)
     gaps, grid, frame = da.isnull(), task.grid, frames(da, da, task)[0]
     if update is not None:
-        gaps = gaps & frame.chosen(update, "update")
+        gaps = gaps & frame.chosen(checked_array("update", update), "update")
     seen = da.where(frame.chosen(extras["mask"], "mask")) if "mask" in extras else da
     smooth = xr.apply_ufunc(
         _harmonic,
         seen,
         gaps,
-        kwargs={"grid": grid},
+        kwargs={"grid": grid, "periodic": task.levels[0].periodic},
         input_core_dims=[list(grid.dims)] * 2,
         output_core_dims=[list(grid.dims)],
         vectorize=True,
@@ -118,13 +133,14 @@ def inpaint(
     return mapped(source, field, extras, task, history)
 
 
-def _harmonic(values: Array, gaps: Array, grid: Any) -> Array:
+def _harmonic(values: Array, gaps: Array, grid: Any, periodic: bool) -> Array:
     shape = values.shape
     cells = grid.arrange(np.asarray(values, float).reshape(-1, *shape))[0]
     update = grid.arrange(gaps.reshape(-1, *shape))[0]
-    return grid.restore(harmonic(cells, grid, update)[None])[0]
+    return grid.restore(harmonic(cells, grid, update, periodic=periodic)[None])[0]
 
 
+@checked_keywords(also=SEARCH)
 def denoise(
     da: xr.DataArray,
     noise: xr.DataArray | float,
@@ -213,23 +229,45 @@ def denoise(
     Planck dust polarisation full-sky maps using scattering transforms*, A&A 668, A122.
     """
     da = check_field(da)
-    wrong = _NOT_FOR_DENOISING & set(kwargs)
-    if wrong:
-        raise ValueError(f"{', '.join(sorted(wrong))}: not for denoise()")
-    if kwargs.get("realizations", 1) > 1 and not cross:
-        raise ValueError("without cross=True there is one result: realizations= would be the same")
+    _refuse("denoise", _NOT_FOR_DENOISING, kwargs)
+    checked_flag("cross", cross)
+    noise = _checked_noise(noise)
     history = kwargs.pop("return_history", False)
     field, task, extras = grid_and_task(da, J, L, dim=dim, seed=seed, steps=1, tol=tol, **kwargs)
+    if task.realizations > 1 and not cross:
+        raise ValueError("without cross=True there is one result: realizations= would be the same")
     extras["initial"] = da
     std = None
     if isinstance(noise, xr.DataArray):
         extras["noise"] = check_field(noise, "noise")
+    elif noise_dim is None:
+        std = noise
     else:
-        std = float(noise)
+        raise ValueError(f"noise_dim={noise_dim!r}, but noise={noise} is a number")
     task = replace(task, denoising=Denoising(std, cross))
     return mapped(da, field, extras, task, history, noise_dim)
 
 
+def _refuse(function: str, wrong: set[str], given: Mapping[str, Any]) -> None:
+    """Raise if there are arguments that have no meaning in a function."""
+    if found := sorted(wrong & set(given)):
+        raise ValueError(f"{', '.join(found)}: not for {function}()")
+
+
+def _checked_noise(noise: Any) -> float | xr.DataArray:
+    """Realizations, or the standard deviation of white noise."""
+    if isinstance(noise, xr.DataArray):
+        return checked_array("noise", noise)
+    try:
+        return checked_number("noise", noise)
+    except TypeError:
+        raise TypeError(
+            f"noise={shown(noise)} must be the standard deviation of white noise, or a DataArray "
+            "of realizations along a dimension that the field has not"
+        ) from None
+
+
+@checked_keywords(also=SEARCH)
 def separate(
     mixture: xr.DataArray,
     components: Mapping[str, Any],
@@ -305,16 +343,23 @@ def separate(
     harmonics*, A&A 681, A1.
     """
     mixture = check_field(mixture, "mixture")
+    if not isinstance(components, Mapping):
+        raise TypeError(
+            f"components={shown(components)} must map names to fields or terms, e.g. "
+            "{'dust': dust, 'noise': noise}"
+        )
+    _refuse("separate", _NOT_FOR_SEPARATION, kwargs)
     if len(components) < 2:
         raise ValueError(f"components={list(components)}: a mixture has at least two")
-    check_choice("cross", cross or "zero", ("zero", "targets"))
-    terms = {name: _terms(wanted) for name, wanted in components.items()}
+    if cross is not None:
+        check_choice("cross", cross, ("zero", "targets"))
+    if sigma is not None and not isinstance(sigma, xr.DataArray):
+        sigma = checked_number("sigma", sigma)
+    terms = {name: _terms(name, wanted) for name, wanted in components.items()}
     for name, wanted in terms.items():
         if cross == "targets" and not any(isinstance(t, Statistics) for t in wanted):
             raise ValueError(f"cross='targets', but component {name!r} has no field as a target")
-    _, task, extras = grid_and_task(mixture, J, L, **({"steps": 1, "tol": 1.0} | kwargs))
-    if extras:
-        raise ValueError(f"{', '.join(extras)}: not for separate(), use terms of the components")
+    _, task, _ = grid_and_task(mixture, J, L, **({"steps": 1, "tol": 1.0} | kwargs))
     frame, _ = frames(mixture, mixture, task)
     cells = list(frame.grid.dims)
     inputs: Inputs = {"mixture": (mixture.drop_vars(list(mixture.coords)), cells)}
@@ -335,11 +380,11 @@ def separate(
     return xr.Dataset(parts, attrs=found(history))
 
 
-def _terms(wanted: Any) -> list[Any]:
+def _terms(name: Any, wanted: Any) -> tuple[Any, ...]:
     """Terms of a component."""
     if isinstance(wanted, xr.DataArray):
-        return [Statistics(wanted)]
-    return list(wanted) if isinstance(wanted, list | tuple) else [wanted]
+        return (Statistics(wanted),)
+    return checked_terms(f"components[{name!r}]", wanted)
 
 
 @dataclass(frozen=True)
@@ -356,3 +401,7 @@ class _Separation:
         components = {name: put_back(terms, given) for name, terms in self.components.items()}
         sigma = given.get("sigma", self.sigma)
         return solve_mixture(given["mixture"], components, task, sigma, self.cross, number)
+
+    def frozen(self, values: Array, given: dict[str, Array], task: Any) -> Array:
+        """The components: all of their cells change."""
+        return values

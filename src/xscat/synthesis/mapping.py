@@ -10,7 +10,10 @@ import numpy as np
 import xarray as xr
 
 from .. import labels
+from .._states import complete_labels
+from ..errors import checked_device
 from ..parameters import STATISTICS
+from . import interrupt
 from .alignment import (
     NOISE_DIM,
     REALIZATION_DIM,
@@ -25,7 +28,7 @@ from .records import Maps, Task
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-REASONS = ("tolerance", "max_iter", "stalled", "interrupted")
+REASONS = ("tolerance", "max_iter", "stalled", "interrupted", "not_finite")
 STACK, _LEVEL, _ITERATION = "__stack", "__level", "__iteration"  # no user has these
 
 
@@ -106,43 +109,63 @@ def over_maps(
     history = {_LEVEL: n_levels, _ITERATION: task.settings.max_iter + 1}
     maps = frame.maps.drop_vars(list(frame.maps.coords))
     maps = maps if frame.chunks is None else maps.chunk(frame.chunks)
-    fields, loss, iterations, stopped = xr.apply_ufunc(
-        _block,
-        maps,
-        *(array for array, _ in inputs.values()),
-        kwargs={"solver": solver, "names": tuple(inputs), "task": task, "dtype": dtype.str},
-        input_core_dims=[[], *(core for _, core in inputs.values())],
-        output_core_dims=[[STACK, *out], [*history], [_LEVEL], [_LEVEL]],
-        vectorize=True,
-        dask="parallelized",
-        output_dtypes=[dtype, np.float64, np.int64, np.int64],
-        dask_gufunc_kwargs={"output_sizes": {STACK: n_stack} | out | history},
-        join="exact",
-        keep_attrs=False,
-    )
+    given = {"solver": solver, "names": tuple(inputs), "task": task, "n_stack": n_stack}
+    interrupt.watch_dask()
+    with interrupt.scope():
+        fields, loss, iterations, stopped = xr.apply_ufunc(
+            _block,
+            maps,
+            *(array for array, _ in inputs.values()),
+            kwargs=given | {"kind": dtype.str},
+            input_core_dims=[[], *(core for _, core in inputs.values())],
+            output_core_dims=[[STACK, *out], [*history], [_LEVEL], [_LEVEL]],
+            vectorize=True,
+            dask="parallelized",
+            output_dtypes=[dtype, np.float64, np.int64, np.int64],
+            dask_gufunc_kwargs={"output_sizes": {STACK: n_stack} | out | history},
+            join="exact",
+            keep_attrs=False,
+        )
     fields = fields.rename(dict(zip(out, task.grid.dims, strict=True)))
     return fields, xr.Dataset({"loss": loss, "iterations": iterations, "stopped": stopped})
 
 
 def _block(
-    number: int, *arrays: Array, solver: Any, names: Sequence[str], task: Task, dtype: str
+    number: int,
+    *arrays: Array,
+    solver: Any,
+    names: Sequence[str],
+    task: Task,
+    n_stack: int,
+    kind: str,
 ) -> tuple[Array, ...]:
     """One map: fields (stack, ...), losses (level, iteration), iterations and reasons (level,)."""
     import torch
 
     from ..engine.threads import torch_threads
+    from .optimize import Outcome
 
     given = dict(zip(names, arrays, strict=True))
     task = replace(task, terms=put_back(task.terms, given))
-    with torch_threads(task.settings.threads), torch.inference_mode(False), torch.enable_grad():
-        values, outcomes = solver(given, task, int(number))
+
+    def search() -> tuple[Array, Any]:
+        checked_device(task.settings.device)  # a worker may lack what the maker of the graph has
+        with torch_threads(task.settings.threads), torch.inference_mode(False), torch.enable_grad():
+            return solver(given, task, int(number))
+
+    def nothing() -> tuple[Array, Any]:
+        unknown = np.full((n_stack, *task.grid.shape), np.nan)
+        return unknown, [Outcome(unknown, [np.nan], np.nan, "interrupted")] * len(task.levels)
+
+    values, outcomes = interrupt.one_map(search, nothing)
+    values = solver.frozen(values, given, task)
     loss = np.full((len(outcomes), task.settings.max_iter + 1), np.nan)
     for row, outcome in zip(loss, outcomes, strict=True):
         length = min(len(row), len(outcome.history))
         row[:length] = outcome.history[:length]
     iterations = np.array([len(o.history) - 1 for o in outcomes])
     reasons = np.array([REASONS.index(o.reason) for o in outcomes])
-    return values.astype(dtype), loss, iterations, reasons
+    return values.astype(kind), loss, iterations, reasons
 
 
 def with_frame(task: Task, terms: Sequence[Any], frame: Frame) -> Task:
@@ -162,6 +185,8 @@ def mapped(
     noise_dim: Any = None,
 ) -> Any:
     """Map the synthesis over the leading dimensions."""
+    if isinstance(target, xr.Dataset):
+        target = complete_labels(target, task.parameters)
     frame, there = frames(target, field, task)
     from_statistics = isinstance(target, xr.Dataset)
     others = [d for d in field.dims if d not in frame.grid.dims]
@@ -246,11 +271,14 @@ class _Synthesis:
 
         search = run if task.denoising is None else denoised
         solution = search(self._maps(given, task), task, number)
-        values = task.grid.restore(solution.fields)
-        if task.grid.shape == task.target_grid.shape:
-            frozen = ~given["update"] if "update" in given else np.isnan(given["field"])
-            values = np.where(frozen, given["field"], values)
-        return values, solution.outcomes
+        return task.grid.restore(solution.fields), solution.outcomes
+
+    def frozen(self, values: Array, given: dict[str, Array], task: Task) -> Array:
+        """The result with the cells that were not to change."""
+        if task.grid.shape != task.target_grid.shape:
+            return values
+        kept = ~given["update"] if "update" in given else np.isnan(given["field"])
+        return np.where(kept, given["field"], values)
 
     def _maps(self, given: dict[str, Array], task: Task) -> Maps:
         """Arrays in the order of the engine."""

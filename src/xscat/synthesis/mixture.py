@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from itertools import combinations
 from typing import Any
@@ -15,11 +15,11 @@ from .denoising import amplified
 from .filling import balance
 from .multiscale import coarsened, filled
 from .objective import Layout, StatisticsLoss, least_variance, make_domain, measure
-from .optimize import Outcome
+from .optimize import Loss, Losses, Outcome
 from .records import Constraint, Task
 from .solve import Stage, solve
 from .start import Amplitude
-from .task import Context, prepared
+from .task import Context, named_terms
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Tensor = torch.Tensor
@@ -46,18 +46,21 @@ def solve_mixture(
         context = Context(k, levels, engine, valid[k], 0.0, std, task.frame, number)
         total = context.tensor(np.nan_to_num(data[k]))[None]
         targets = [_target(terms, context) for terms in components.values()]
-        losses = [_component_loss(terms, context) for terms in components.values()]
+        losses = _component_losses(components, context)
         if cross is not None:
-            losses += [_between(i, targets, context, total, cross) for i in _pairs(targets)]
-        data_term: Any = Pixels
-        noise = None if sigma is None else data_term(mixture, sigma).prepare(context)
+            for pair in _pairs(targets):
+                a, b = (list(components)[i] for i in pair)
+                between = _between(pair, targets, context, total, cross)
+                losses[f"the cross statistics of {a!r} and {b!r}"] = between
+        if sigma is not None:
+            data_term: Any = Pixels
+            noise = data_term(mixture, sigma).prepare(context)
+            losses["the difference to the mixture"] = lambda u: noise(u.sum(0, keepdim=True))
         power = np.stack([_power(t, context) for t in targets])
         means = [0.0 if t is None else float(t.nanmean()) for t in targets]
 
-        def loss(fields: Tensor) -> Tensor:
-            parts = _with_rest(fields, total) if sigma is None else fields
-            value = sum((f(parts, i) for i, f in enumerate(losses)), parts.new_zeros(()))
-            return value if noise is None else value + noise(parts.sum(0, keepdim=True))
+        def of_all(loss: Loss) -> Loss:
+            return lambda u: loss(_with_rest(u, total) if sigma is None else u)
 
         def begin(coarser: Array | None, attempt: int = 0) -> Array:
             share = power / (power.sum(0) + (0 if sigma is None else _noise_power(sigma, context)))
@@ -72,6 +75,7 @@ def solve_mixture(
             return np.where(valid[k], guess, 0)
 
         typical = np.exp(np.log(power).mean(0)) * 4.0 ** np.arange(power.shape[1])
+        loss = Losses({name: of_all(part) for name, part in losses.items()})
         return Stage(loss, begin, Amplitude.of_scales(levels[k], np.sqrt(typical)))
 
     solution = solve(levels, stage, [None] * len(levels), task.settings)
@@ -96,10 +100,17 @@ def _target(terms: Sequence[Any], context: Context) -> Tensor | None:
     return context.tensor(context.field(fields[0])) if fields else None
 
 
-def _component_loss(terms: Sequence[Any], context: Context) -> Callable[[Tensor, int], Tensor]:
-    """Loss of one of the components (component, cells)."""
-    functions = [prepared(term, context) for term in terms]
-    return lambda parts, i: sum((f(parts[i : i + 1]) for f in functions), parts.new_zeros(()))
+def _component_losses(components: Mapping[str, Sequence[Any]], context: Context) -> dict[str, Loss]:
+    """Losses of the components (component, cells), by name."""
+    losses: dict[str, Loss] = {}
+    for i, (component, terms) in enumerate(components.items()):
+        named = named_terms(f"components[{component!r}]", terms, context)
+        losses |= {name: _of_component(term, i) for name, term in named.items()}
+    return losses
+
+
+def _of_component(term: Loss, i: int) -> Loss:
+    return lambda parts: term(parts[i : i + 1])
 
 
 def _moments(fields: Sequence[Tensor], context: Context, second_layer: bool) -> tuple[Any, Any]:
@@ -135,7 +146,7 @@ def _between(
     context: Context,
     total: Tensor,
     cross: str,
-) -> Callable[[Tensor, int], Tensor]:
+) -> Loss:
     """Loss of the cross statistics of two components, in units of errors of unrelated fields.
 
     The errors follow from the powers of the targets, or of the mixture where there is no target.
@@ -158,7 +169,7 @@ def _between(
     )
     first, second = pair
 
-    def loss(parts: Tensor, _: int) -> Tensor:
+    def loss(parts: Tensor) -> Tensor:
         moving = copy(core)
         moving.reference = parts[first]
         return moving(parts[second : second + 1])

@@ -33,6 +33,11 @@ class Level:
     grid: Grid
     parameters: Parameters
 
+    @property
+    def periodic(self) -> bool:
+        """Whether cells have neighbors across the border of a plane or line."""
+        return self.parameters.boundary == "periodic"
+
     def coarser(self) -> Level | None:
         """The next level, or None if it would be too small."""
         if self.parameters.J == 1:
@@ -53,11 +58,15 @@ class Level:
         missing = share < _LEAST_SHARE
         return np.where(missing, np.nan, total / np.where(missing, 1, share))
 
+    def without_gaps(self, x: Array) -> Array:
+        """Values x (..., cells) with gaps filled smoothly."""
+        return np.apply_along_axis(harmonic, -1, x, self.grid, periodic=self.periodic)
+
     def refine(self, x: Array) -> Array:
         """The smoothest values on this level whose `coarsen` is x (..., coarser cells)."""
         coarse = coarser_grid(self.grid)
         assert coarse is not None
-        x = np.apply_along_axis(harmonic, -1, x, coarse)
+        x = replace(self, grid=coarse).without_gaps(x)
         if isinstance(self.grid, HealpixGrid):
             return _pseudo_inverse(sphere_coarsener(self.grid), x)
         return self._resample(x, coarse.shape, self.grid.shape)
@@ -76,10 +85,8 @@ class Level:
 
         x = x.reshape(*x.shape[:-1], *old)
         for axis, size in zip(range(-len(new), 0), new, strict=True):
-            if self.parameters.boundary == "periodic":
-                x = resample(x, size, axis=axis)
-            else:
-                x = _cosine_resample(x, size, axis)
+            how = resample if self.periodic else _cosine_resample
+            x = how(x, size, axis=axis)
         return x.reshape(*x.shape[: -len(new)], -1)
 
 
@@ -116,7 +123,7 @@ def filled(levels: Sequence[Level], x: list[Array]) -> list[Array]:
     Coarser levels only give a start, and cells near gaps that nothing constrains would spoil it.
     """
     rest = zip(levels[1:], x[1:], strict=True)
-    return [x[0], *(np.apply_along_axis(harmonic, -1, y, level.grid) for level, y in rest)]
+    return [x[0], *(level.without_gaps(y) for level, y in rest)]
 
 
 def coarser_grid(grid: Any) -> Grid | None:

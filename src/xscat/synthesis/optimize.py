@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+
+from . import interrupt
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Tensor = torch.Tensor
@@ -29,7 +32,7 @@ class Outcome:
     """Loss at the start and after each iteration."""
     best: float = np.inf
     reason: str = ""
-    """"tolerance", "max_iter", "stalled" or "interrupted"."""
+    """"tolerance", "max_iter", "stalled", "interrupted" or "not_finite"."""
 
 
 class _Enough(Exception):
@@ -40,12 +43,43 @@ class _Stalled(Exception):
     """An iteration brought nothing."""
 
 
+class _Interrupted(Exception):
+    """Another search, or a handler of signals, was told to stop."""
+
+
+class NotFinite(ValueError):
+    """The loss or its gradient has no finite value."""
+
+
+class Losses:
+    """Sum of losses that have names."""
+
+    def __init__(self, parts: Mapping[str, Loss]):
+        self.parts = parts
+
+    def __call__(self, fields: Tensor) -> Tensor:
+        first, *others = (part(fields) for part in self.parts.values())
+        return sum(others, first)
+
+    def culprit(self, fields: Tensor) -> str:
+        """What is not finite, and in which way."""
+        for name, part in self.parts.items():
+            x = fields.detach().requires_grad_()
+            value = part(x)
+            if not torch.isfinite(value):
+                return f"{name} is {value.item()}"
+            (gradient,) = torch.autograd.grad(value, x, allow_unused=True)
+            if gradient is not None and not torch.isfinite(gradient).all():
+                return f"the gradient of {name} is not finite"
+        return "the loss is not finite"
+
+
 class Search:
     """A loss as a function of the changes of some fields.
 
     Parameters
     ----------
-    loss : callable
+    loss : Losses
         Scalar tensor from fields (B, cells).
     start : (B, cells)
         Where to begin; frozen cells keep these values.
@@ -63,7 +97,7 @@ class Search:
 
     def __init__(
         self,
-        loss: Loss,
+        loss: Losses,
         start: Array,
         free: Array | None,
         *,
@@ -94,13 +128,22 @@ class Search:
         """The vector at the beginning."""
         return torch.zeros_like(self.base).flatten()
 
+    def anew(self) -> Tensor:
+        """Make the best fields the beginning."""
+        self.base = torch.as_tensor(self.outcome.fields).to(self.base)
+        return self.start()
+
     def evaluate(self, x: Tensor) -> tuple[float, Tensor]:
         """Loss and gradient; remembers the best."""
+        if interrupt.requested():
+            raise _Interrupted
         x = x.detach().requires_grad_()
         fields = self.fields(x)
         value = self.loss(fields)
         (gradient,) = torch.autograd.grad(value, x)
         self._current = value.item()
+        if not (np.isfinite(self._current) and bool(torch.isfinite(gradient).all())):
+            raise NotFinite(self.loss.culprit(fields))
         if self._current < self.outcome.best:
             self.outcome.best = self._current
             self.outcome.fields = fields.detach()
@@ -120,25 +163,44 @@ class Search:
 def minimize(search: Search, max_iter: int, optimizer: str = "lbfgs") -> Outcome:
     """Run L-BFGS: SciPy's on the CPU, torch's on other devices, where fields stay.
 
-    A line search that fails, in single precision mostly, is begun anew from the best fields.
+    A line search that fails, in single precision mostly, or that comes where the loss is not
+    finite, is begun anew from the best fields. A loss that is not finite at the start is an error.
     """
     outcome = search.outcome
-    on_cpu = search.base.device.type == "cpu"
-    run = _scipy if optimizer == "scipy" or (optimizer == "lbfgs" and on_cpu) else _torch
-    x, attempts = search.start(), 0
     try:
-        while (left := max_iter + 1 - max(1, len(outcome.history))) > 0 and attempts < 3:
-            before = len(outcome.history)
-            x = run(search, x, left)
-            gained = len(outcome.history) - max(before, 1)
-            attempts = attempts + 1 if gained < _STALL else 1
-        outcome.reason = "max_iter" if left <= 0 else "stalled"
+        outcome.reason = _attempts(search, max_iter, optimizer)
     except _Enough:
         outcome.reason = "tolerance"
-    except KeyboardInterrupt:
+    except _Interrupted:
         outcome.reason = "interrupted"
+    except KeyboardInterrupt:
+        interrupt.caught()
+        outcome.reason = "interrupted"
+    outcome.history = outcome.history or [np.nan]
     outcome.fields = torch.as_tensor(outcome.fields).double().cpu().numpy()
     return outcome
+
+
+def _attempts(search: Search, max_iter: int, optimizer: str) -> str:
+    """Try, and begin anew, as long as it brings something; why it ended."""
+    history = search.outcome.history
+    on_cpu = search.base.device.type == "cpu"
+    run = _scipy if optimizer == "scipy" or (optimizer == "lbfgs" and on_cpu) else _torch
+    x, attempts, broken = search.start(), 0, None
+    while (left := max_iter + 1 - max(1, len(history))) > 0 and attempts < 3:
+        before, broken = len(history), None
+        try:
+            x = run(search, x, left)
+        except NotFinite as error:
+            if not history:
+                raise
+            x, broken = search.anew(), error
+        gained = len(history) - max(before, 1)
+        attempts = attempts + 1 if gained < _STALL else 1
+    if broken is None:
+        return "max_iter" if left <= 0 else "stalled"
+    warnings.warn(f"the search ended at the best fields before {broken}", stacklevel=2)
+    return "not_finite"
 
 
 def _memory(x: Tensor) -> int:

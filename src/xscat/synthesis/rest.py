@@ -90,7 +90,7 @@ class Differences:
     """
 
     def __init__(self, grid: Grid, valid: Array, like: Tensor):
-        rows, columns = edges(grid)
+        rows, columns = edges(grid, periodic=False)
         use = valid[rows] & valid[columns]
         rows, columns = rows[use], columns[use]
         n = len(valid)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..engine.cache import transforms
+from . import interrupt
 from .multiscale import Level
-from .optimize import Loss, Outcome, Search, minimize
+from .optimize import Losses, NotFinite, Outcome, Search, minimize
 from .precondition import preconditioner
 from .records import Settings
 from .start import Amplitude
@@ -20,13 +21,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 COARSE_TOL = 0.1  # a level that is only a start for the next one need not be better
 TRIAL = 60  # iterations after which the coarsest level is begun anew if it is stuck, and
 STUCK = 0.3  # the rms of the residuals that tells it
+_FINAL = ("interrupted", "not_finite")  # reasons for which another attempt would be in vain
 
 
 @dataclass(frozen=True)
 class Stage:
     """What is searched for at one level."""
 
-    loss: Loss
+    loss: Losses
     begin: Callable[[Array | None, int], Array]
     """First guess (B, cells), given the refined result of the coarser level or None, and the number
     of the attempt."""
@@ -69,25 +71,35 @@ def solve(
     free : sequence of (cells,) bool
         Per level: cells that may move (None: all).
     """
-    solution = Solution(np.empty(0))
-    refined, interrupted = None, False
+    solution, refined = Solution(np.empty(0)), None
     with Bar(len(levels), settings) as bar:
         for k in reversed(range(len(levels))):
-            if interrupted and refined is not None:
-                outcome = Outcome(refined, [np.nan], np.nan, "interrupted")
-            else:
+
+            def search(k: int = k, refined: Array | None = refined) -> Outcome:
                 current = stage(k, engine_of(levels[k], settings))
-                search = _searcher(levels[k], current, free[k], settings, k > 0, bar.notifier(k))
+                search = _searcher(levels[k], current, free[k], settings, k, bar.notifier(k))
                 if refined is None:
-                    outcome = _from_noise(current, search, settings.max_iter)
-                else:
-                    outcome = search(current.begin(refined, 0), settings.max_iter)
-            interrupted = outcome.reason == "interrupted"
+                    return _from_noise(current, search, settings.max_iter)
+                return search(current.begin(refined, 0), settings.max_iter)
+
+            outcome = _unless_interrupted(search, refined)
             solution.outcomes.append(outcome)
             solution.fields = outcome.fields
             if k > 0:
                 refined = levels[k - 1].refine(solution.fields)
     return solution
+
+
+def _unless_interrupted(search: Callable[[], Outcome], refined: Array | None) -> Outcome:
+    """What a level finds, or what the coarser one found."""
+    if refined is None:
+        return search()
+    if not interrupt.requested():
+        try:
+            return search()
+        except KeyboardInterrupt:
+            interrupt.caught()
+    return Outcome(refined, [np.nan], np.nan, "interrupted")
 
 
 Searcher = Callable[[Array, int], Outcome]
@@ -98,7 +110,7 @@ def _searcher(
     stage: Stage,
     free: Array | None,
     settings: Settings,
-    coarse: bool,
+    k: int,
     notify: Callable[[float], None],
 ) -> Searcher:
     """The search at a level as a function of the start and the number of iterations."""
@@ -115,11 +127,17 @@ def _searcher(
             free,
             dtype=like.dtype,
             device=like.device,
-            target=(max(settings.tol, COARSE_TOL) if coarse else settings.tol) ** 2,
+            target=(max(settings.tol, COARSE_TOL) if k > 0 else settings.tol) ** 2,
             notify=notify,
             precondition=precondition,
         )
-        return minimize(problem, max_iter, settings.optimizer)
+        try:
+            return minimize(problem, max_iter, settings.optimizer)
+        except NotFinite as error:
+            raise ValueError(
+                f"{error} at the start of level {k} (the resolution halved {k} times), where it "
+                "has to be finite: check its arguments, and initial= if one was given"
+            ) from None
 
     return search
 
@@ -145,18 +163,19 @@ def _from_noise(stage: Stage, search: Searcher, max_iter: int) -> Outcome:
 
 def _best_of(stage: Stage, group: slice, search: Searcher, max_iter: int) -> Outcome:
     """The best of as many attempts as it takes, gone on with, for some of the fields."""
-    best, attempt = Outcome(np.empty(0)), 0
+    attempts: list[Outcome] = []
     history: list[float] = []
     while (left := max_iter + 1 - max(1, len(history))) > 0:
-        found = search(stage.begin(None, attempt)[group], min(TRIAL, left))
+        found = search(stage.begin(None, len(attempts))[group], min(TRIAL, left))
         history += found.history[bool(history) :]
-        best, attempt = min(best, found, key=lambda o: o.best), attempt + 1
-        if best.best < STUCK**2 or found.reason == "interrupted":
+        attempts.append(found)
+        best = min(attempts, key=lambda o: o.best)
+        if best.best < STUCK**2 or found.reason in _FINAL or len(found.history) < 2:
             break
-    if found.reason == "interrupted":
+    if found.reason in _FINAL:
         best.reason = found.reason
     left = max_iter + 1 - len(history)
-    if found.reason not in ("tolerance", "interrupted") and left > 0:
+    if found.reason not in ("tolerance", *_FINAL) and left > 0:
         best = search(best.fields, left)
         history += best.history[1:]
     best.history = np.minimum.accumulate(history).tolist()
@@ -182,7 +201,10 @@ class Bar:
             return
         try:
             from tqdm.auto import tqdm
-        except ImportError:
+        except ImportError as error:
+            if settings.progress:
+                message = "a progress bar needs tqdm: pip install 'xscat[tutorial]'"
+                raise ImportError(message) from error
             return
         disable = None if settings.progress is None else False
         self.bar = tqdm(total=n_levels * settings.max_iter, disable=disable, leave=False)

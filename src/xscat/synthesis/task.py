@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ..errors import GridError
 from ..gaussianize import Gaussianization
+from . import interrupt
 from .multiscale import Level, coarsened, filled
 from .objective import Domain, Layout, StatisticsLoss, least_variance, make_domain, measure
+from .optimize import Losses, Outcome
 from .records import Maps, Task
 from .rest import Differences, Rest
 from .solve import Solution, Stage, engine_of, solve
@@ -18,6 +21,8 @@ from .spectrum import Spectrum
 from .start import Amplitude, centers, colored
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+STATISTICS = "the loss of the statistics"  # its name in an error
 
 
 @dataclass(frozen=True)
@@ -90,14 +95,18 @@ def run(maps: Maps, task: Task, index: int) -> Solution:
         maps, transform = _gaussianized(maps)
     mean, std = scale(maps)
     size = _batch_size(task)
-    parts, batch = [], Batch
+    batch = Batch
     if task.filling and maps.update is not None and maps.update.any():
         from .filling import Filling
 
         batch = Filling
-    for first in range(0, task.realizations, size):
-        members = range(first, min(first + size, task.realizations))
-        parts.append(batch(maps, task, index, members, mean, std).solve())
+
+    def search(members: range) -> Solution:
+        return batch(maps, task, index, members, mean, std).solve()
+
+    firsts = range(0, task.realizations, size)
+    groups = [range(i, min(i + size, task.realizations)) for i in firsts]
+    parts = searched(search, groups)
     solution = _joined(parts)
     values = solution.fields * std + mean
     if transform is not None:
@@ -137,6 +146,24 @@ def _batch_size(task: Task) -> int:
     n_cells = int(np.prod(task.grid.shape))
     itemsize = np.dtype(task.settings.dtype).itemsize
     return max(1, task.settings.memory // (8 * n_cells * columns * itemsize))
+
+
+def searched(search: Callable[[range], Solution], groups: Sequence[range]) -> list[Solution]:
+    """What is found of each group of realizations; NaN of those after an interrupt."""
+    parts: list[Solution] = []
+    for members in groups:
+        try:
+            if not (parts and interrupt.requested()):
+                parts.append(search(members))
+                continue
+        except KeyboardInterrupt:
+            if not parts:
+                raise
+            interrupt.caught()
+        fields = np.full((len(members), parts[0].fields.shape[1]), np.nan)
+        outcome = Outcome(fields, [np.nan], np.inf, "interrupted")
+        parts.append(Solution(fields, [outcome] * len(parts[0].outcomes)))
+    return parts
 
 
 def _joined(parts: list[Solution]) -> Solution:
@@ -190,10 +217,7 @@ class Batch:
         context = self._context(k, engine)
         main = self._loss(k, engine)
         amplitude = self._amplitude(k, main.gains, main.rest)
-        others = [prepared(term, context) for term in self.task.terms]
-
-        def loss(fields: Any) -> Any:
-            return main(fields) + sum(other(fields) for other in others)
+        others = named_terms("terms", self.task.terms, context)
 
         def begin(coarser: Array | None, attempt: int = 0) -> Array:
             guess, level = self._guess(k, amplitude, attempt), self.levels[k]
@@ -205,7 +229,8 @@ class Batch:
             return np.where(self.valid[k], guess, 0)
 
         separate = self.task.constraint.match == "each" and not others
-        return Stage(loss if others else main, begin, amplitude, self.initial is None, separate)
+        loss = Losses({STATISTICS: main} | others)
+        return Stage(loss, begin, amplitude, self.initial is None, separate)
 
     def _loss(self, k: int, engine: Any) -> StatisticsLoss:
         """Loss of the statistics at a level."""
@@ -290,11 +315,39 @@ class Batch:
         return z[0], variance[0]
 
 
-def prepared(term: Any, context: Context) -> Any:
-    """A term as a function of fields alone."""
-    if hasattr(term, "prepare"):
-        return term.prepare(context)
-    return lambda fields: term(fields, context)
+def named_terms(argument: str, terms: Sequence[Any], context: Context) -> dict[str, Any]:
+    """Terms as functions of fields alone, by what they are called in an error."""
+    names = [getattr(t, "__name__", type(t).__name__) for t in terms]
+    full = [f"{argument}[{i}] ({name})" for i, name in enumerate(names)]
+    return {name: prepared(t, context, name) for t, name in zip(terms, full, strict=True)}
+
+
+def prepared(term: Any, context: Context, name: str = "the term") -> Any:
+    """A term as a function of fields alone that says by name what is wrong with its result."""
+    import torch
+
+    try:
+        known = hasattr(term, "prepare")
+        function = term.prepare(context) if known else lambda fields: term(fields, context)
+    except ValueError as error:
+        kind = GridError if isinstance(error, GridError) else ValueError
+        raise kind(f"{name} at level {context.number}: {error}") from error
+
+    def checked(fields: Any) -> Any:
+        value = function(fields)
+        if not isinstance(value, torch.Tensor):
+            raise TypeError(
+                f"{name} at level {context.number} gave {type(value).__name__}: a scalar tensor "
+                "that torch computes from the fields is needed"
+            )
+        if value.ndim or not value.is_floating_point():
+            raise ValueError(
+                f"{name} at level {context.number} gave {value.dtype} of shape "
+                f"{tuple(value.shape)}: a real scalar is needed, such as .mean()"
+            )
+        return value
+
+    return checked
 
 
 def from_statistics(

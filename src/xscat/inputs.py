@@ -52,7 +52,8 @@ def check_field(da: Any, argument: str = "the field", mask: Any = None) -> xr.Da
     --------
     >>> import warnings, xarray as xr
     >>> da = xr.DataArray([1.0, -9.0], dims="x", attrs={"missing_value": -9.0})
-    >>> with warnings.catch_warnings(record=True):
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
     ...     check_field(da).values
     array([ 1., nan])
     """

@@ -112,7 +112,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "optimizer": _one_of("lbfgs", "scipy", "torch"),
     "progress": _optional(checked_flag),
     "callback": _optional(_callback),
-    "frame": _one_of("meridian", "stereographic"),
+    "frame": _optional(_one_of("meridian", "stereographic")),
     "dtype": _optional(lambda _, value: checked_dtype(value)),
     "device": _optional(lambda _, value: checked_device(value)),
 }

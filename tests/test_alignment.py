@@ -289,3 +289,16 @@ def test_a_start_for_each_realization():
     assert np.corrcoef(both[1].values.ravel(), starts[1].values.ravel())[0, 1] > 0.5
     with pytest.raises(ValueError, match="initial has 2 realizations, realizations=3"):
         f.scat.synthesize(initial=starts, realizations=3, **options)
+
+
+def test_labels_of_cells_that_are_not_described():
+    field = healpix(sphere_texture(2), 2)
+    order = np.random.default_rng(0).permutation(field.size)
+    mask = xr.DataArray(field.values[order] > 1, dims="cells", coords={"cells": order})
+    with pytest.raises(xscat.GridError, match="mask"):
+        field.scat.covariance(1, mask=mask)
+    both = field.assign_coords(cells=np.arange(field.size))
+    given = both.scat.covariance(1, mask=mask, min_coverage=0.3)
+    wanted = field.scat.covariance(1, mask=field > 1, min_coverage=0.3)
+    assert np.isfinite(wanted.S2).all()
+    np.testing.assert_allclose(given.S2, wanted.S2, rtol=1e-12)

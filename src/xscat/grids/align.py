@@ -64,8 +64,11 @@ def _align_cells(
 ) -> xr.DataArray:
     theirs = _cells_of(da, other)
     if theirs is None:
-        if other.sizes.get(grid.dims[0]) == grid.size:  # as in xarray: no labels, same positions
-            return other
+        (cells,) = grid.dims
+        if cells in other.xindexes and cells in da.xindexes:
+            return _align_dim(da, other, cells, argument)
+        if cells not in other.xindexes and other.sizes.get(cells) == grid.size:
+            return other  # as in xarray: no labels, same positions
         raise GridError(f"{argument} has no HEALPix cells: decode it with xdggs.decode")
     if theirs.level != grid.level:
         raise GridError(

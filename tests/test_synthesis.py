@@ -288,3 +288,13 @@ def test_uniform_weights():
     new = da.scat.synthesize(use_variance=False, seed=1, max_iter=60, **kwargs)
     power = [x.scat.covariance(**kwargs).S2 for x in (da, new)]
     np.testing.assert_allclose(power[1], power[0], rtol=0.1)
+
+
+def test_statistics_of_selected_scales_have_coarser_levels_too():
+    field = plane(32, 32)
+    stats = field.scat.covariance(3, boundary="periodic", max_delta_j=1)
+    new, history = stats.scat.synthesize(
+        like=field, seed=0, max_iter=3, steps=3, return_history=True
+    )
+    assert history.sizes["level"] == 3
+    assert np.isfinite(new).all()

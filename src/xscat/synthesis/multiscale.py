@@ -42,7 +42,8 @@ class Level:
         """The next level, or None if it would be too small."""
         if self.parameters.J == 1:
             return None
-        parameters = replace(self.parameters, J=self.parameters.J - 1)
+        # scales not wanted are NaN in the statistics, their list is of the finest level
+        parameters = replace(self.parameters, J=self.parameters.J - 1, selected=None)
         grid = coarser_grid(self.grid)
         if grid is None or grid.largest_J(parameters, layers=1) < parameters.J:
             return None

@@ -21,8 +21,9 @@ from scipy import sparse
 
 from .compact import Compact, FlatCoverage
 from .flat import Flat, FlatSpec
+from .level import Level
 from .operators import Operator
-from .sphere import LEAST_SHARE, Level, Sphere, SphereCoverage, SphereSpec, State
+from .sphere import LEAST_SHARE, Sphere, SphereCoverage, SphereSpec, State
 from .spin_kernels import mode_wavelets
 from .spin_stencils import SpinFit, transport_angles
 from .stencils import SMOOTHING_RADIUS, smoothing_stencils

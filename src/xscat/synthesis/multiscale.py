@@ -159,7 +159,7 @@ def sphere_coarsener(grid: HealpixGrid) -> Any:
 def _sphere_coarsener(level: int, cells: bytes | None) -> Any:
     import torch
 
-    from ..engine.sphere import Level as Stencils
+    from ..engine.level import Level as Stencils
     from ..engine.sphere import SphereSpec
     from ..engine.wavelets import Morlet
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..engine.sphere import Level as Stencils
+from ..engine.level import Level as Stencils
 from ..engine.sphere import SphereSpec
 from ..engine.wavelets import Morlet
 from ..grids import HealpixGrid

@@ -7,7 +7,8 @@ is built and come back as arrays in the block.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -137,8 +138,16 @@ def taken_out(terms: Sequence[Any], frame: Frame, owner: str = "") -> tuple[list
             slots[name] = Slot(f"{owner}{i}.{name}")
             argument = f"{owner}{name} of terms.{type(term).__name__}"
             inputs[slots[name].key] = _of_term(frame, value, argument, name)
-        result.append(replace(term, **slots) if slots else term)
+        result.append(_with(term, slots) if slots else term)
     return result, inputs
+
+
+def _with(term: Any, arrays: dict[str, Any]) -> Any:
+    """A copy of a term with other arrays, which were checked where the term was made."""
+    result = copy(term)
+    for name, value in arrays.items():
+        object.__setattr__(result, name, value)
+    return result
 
 
 def _of_term(frame: Frame, value: Any, argument: str, name: str) -> tuple[xr.DataArray, list[str]]:
@@ -155,9 +164,7 @@ def put_back(terms: Sequence[Any], given: Mapping[str, Array]) -> tuple[Any, ...
     for term in terms:
         names = term.arrays if isinstance(term, Prepared) else ()
         slots = {n: s for n in names if isinstance(s := getattr(term, n), Slot)}
-        result.append(
-            replace(term, **{n: given[s.key] for n, s in slots.items()}) if slots else term
-        )
+        result.append(_with(term, {n: given[s.key] for n, s in slots.items()}) if slots else term)
     return tuple(result)
 
 

@@ -206,27 +206,32 @@ class Pixels(Prepared):
     arrays = ("data", "sigma", "mask")
 
     def prepare(self, context: Any) -> Loss:
-        import torch
-
         data = context.values(self.data)
         if self.mask is not None:
             data = np.where(context.values(self.mask) > 0, data, np.nan)
-        values = context.field(data)[0]
-        if np.ndim(self.sigma):
-            sigma = context.field(self.sigma, standardize=False)[0]
-        else:
-            sigma = np.full(values.shape, self.sigma)
-        inverse = np.where(np.isnan(values) | ~(sigma > 0), 0, context.std / sigma)
-        # a mean over 4 cells (2 on a line) has an error that is smaller
-        inverse *= np.sqrt(context.cells_per_cell)
-        n: int = max(1, int(np.count_nonzero(inverse)))
-        wanted, inverse = context.tensor(np.nan_to_num(values)), context.tensor(inverse)
+        return _weighted(self.weight, pixels_loss(context, data, self.sigma))
 
-        def loss(fields: Any) -> Any:
-            r = (fields - wanted) * inverse
-            return self.weight * torch.mean(r * r, dtype=torch.float64) * (inverse.numel() / n)
 
-        return loss
+def pixels_loss(context: Any, data: Array, sigma: float | xr.DataArray | Array) -> Loss:
+    """Loss against values, with the standard deviation of their error."""
+    import torch
+
+    values = context.field(data)[0]
+    if np.ndim(sigma):
+        sigma = context.field(sigma, standardize=False)[0]
+    else:
+        sigma = np.full(values.shape, sigma)
+    inverse = np.where(np.isnan(values) | ~(sigma > 0), 0, context.std / sigma)
+    # a mean over 4 cells (2 on a line) has an error that is smaller
+    inverse *= np.sqrt(context.cells_per_cell)
+    n: int = max(1, int(np.count_nonzero(inverse)))
+    wanted, inverse = context.tensor(np.nan_to_num(values)), context.tensor(inverse)
+
+    def loss(fields: Any) -> Any:
+        r = (fields - wanted) * inverse
+        return torch.mean(r * r, dtype=torch.float64) * (inverse.numel() / n)
+
+    return loss
 
 
 @checked_class

@@ -271,7 +271,7 @@ def test_nothing_is_swallowed_elsewhere(monkeypatch):
     def stop(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(xscat.blocks, "mean_variance", stop)
+    monkeypatch.setattr(xscat.blocks, "one_pass", stop)
     with pytest.raises(KeyboardInterrupt):
         small().scat.covariance(1)
     with pytest.raises(KeyboardInterrupt), dask.config.set(scheduler="synchronous"):

@@ -10,13 +10,14 @@ import xscat
 from helpers import healpix, sphere_texture, texture
 
 OPTIONS = {"J": 1, "seed": 1, "progress": False, "boundary": "periodic", "max_iter": 1}
+SEPARATION = dict(OPTIONS)
 OPTIONS |= {"statistics": ("S0", "S1", "S2")}
 MAKERS = {
     "synthesize": lambda da: da.scat.synthesize(**OPTIONS),
     "realizations": lambda da: da.scat.synthesize(realizations=2, **OPTIONS),
     "inpaint": lambda da: da.where(da < float(da.quantile(0.9))).scat.inpaint(**OPTIONS),
     "denoise": lambda da: da.scat.denoise(0.1, **OPTIONS),
-    "separate": lambda da: xscat.separate(da, {"a": da, "b": 2 * da}, **OPTIONS).a,
+    "separate": lambda da: xscat.separate(da, {"a": da, "b": 2 * da}, **SEPARATION).a,
     "from statistics": lambda da: da.scat.covariance(J=1, boundary="periodic").scat.synthesize(
         like=da, seed=1, progress=False, max_iter=1
     ),
@@ -86,7 +87,7 @@ def test_history_can_be_written(tmp_path):
     with xr.open_dataset(tmp_path / "nc", engine="h5netcdf") as back:
         xr.testing.assert_equal(back, history)
     assert history.time.attrs == {"long_name": "when"}
-    parts = xscat.separate(plane(), {"a": plane(), "b": 2 * plane()}, **OPTIONS)
+    parts = xscat.separate(plane(), {"a": plane(), "b": 2 * plane()}, **SEPARATION)
     parts.to_netcdf(tmp_path / "parts", engine="h5netcdf")
 
 
@@ -184,15 +185,17 @@ def test_statistics_and_orientations_keep_coordinates(make):
 
 def test_integers_become_floats():
     da = (plane() * 40).round().astype("uint8")
-    parts = xscat.separate(da, {"a": da, "b": plane() * 20}, **OPTIONS)
-    wanted = xscat.separate(da.astype(float), {"a": da.astype(float), "b": plane() * 20}, **OPTIONS)
+    parts = xscat.separate(da, {"a": da, "b": plane() * 20}, **SEPARATION)
+    wanted = xscat.separate(
+        da.astype(float), {"a": da.astype(float), "b": plane() * 20}, **SEPARATION
+    )
     xr.testing.assert_equal(parts, wanted)
     for maker in ("synthesize", "denoise"):
         new = MAKERS[maker](da)
         assert new.dtype == float
         xr.testing.assert_equal(new, MAKERS[maker](da.astype(float)))
     np.testing.assert_array_equal(da.scat.inpaint(**OPTIONS), da)
-    single = xscat.separate(plane().astype("f4"), {"a": plane(), "b": plane()}, **OPTIONS)
+    single = xscat.separate(plane().astype("f4"), {"a": plane(), "b": plane()}, **SEPARATION)
     assert single.a.dtype == "f4"
 
 

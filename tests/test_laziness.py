@@ -171,7 +171,7 @@ def test_paths_read_from_a_store_come_back_unread(stored, tmp_path):
     stats, _ = stored["auto"]
     for to, back in (("to_paths", "from_paths"), ("to_vector", "from_vector")):
         paths = getattr(stats.scat, to)()
-        paths.chunk(time=1).to_dataset().to_zarr(tmp_path / to, consolidated=False)
+        paths.to_dataset().to_zarr(tmp_path / to, consolidated=False)
         read = xr.open_zarr(tmp_path / to, consolidated=False)
         read = read.coefficients.assign_coords(season=read.season.compute())
         with dask.config.set(scheduler=forbid):

@@ -121,8 +121,8 @@ def test_regions_of_pairs(kind):
         stats = a.scat.cross(b, region=region, **options).sel(region=label, drop=True)
         close(stats, a.scat.cross(b, mask=inside, **options))
         pair = xr.concat([a, b], "time")
-        stats = pair.scat.cross(dim="time", region=region, **options).sel(region=label, drop=True)
-        close(stats, pair.scat.cross(dim="time", mask=inside, **options))
+        stats = pair.scat.cross(over="time", region=region, **options).sel(region=label, drop=True)
+        close(stats, pair.scat.cross(over="time", mask=inside, **options))
 
 
 @pytest.mark.parametrize("spin", [1, 2])
@@ -133,7 +133,7 @@ def test_regions_of_spin_fields(kind, spin):
     other = da.copy(data=np.roll(da.values, 3))
     for label in np.unique(region.values[region.values >= 0]):
         u, v = (loud(f, region, label, 1e9) for f in (da, other))
-        field = xr.Dataset({"u": u, "v": v})
+        field = xr.Dataset(dict(zip(("u", "v") if spin == 1 else ("Q", "U"), (u, v), strict=True)))
         stats = field.scat.covariance(region=region, **options).sel(region=label, drop=True)
         close(stats, field.scat.covariance(mask=region == label, **options))
 
@@ -201,3 +201,26 @@ def test_what_is_kept_stays_within_the_memory(monkeypatch):
             for kept in (cache._kept, cache._coverages):
                 assert sum(k.nbytes for k in kept.values()) <= memory
     assert cache._coverages
+
+
+@pytest.mark.parametrize("spin", [0, 1])
+def test_parts_of_a_sphere_have_one_pass_together(spin, monkeypatch):
+    from xscat.engine.sphere import Sphere
+
+    joined = []
+    made = Sphere.joined.__func__ if hasattr(Sphere.joined, "__func__") else Sphere.joined
+    monkeypatch.setattr(
+        Sphere, "joined", staticmethod(lambda s, p: joined.append(len(p)) or made(s, p))
+    )
+    da = healpix(np.random.default_rng(0).normal(size=3072), 4)
+    labels = da.copy(data=np.arange(da.size) // (da.size // 8))
+    noise = da * xr.where(labels % 2 == 0, 1, 1e12).values
+    field = noise if not spin else xr.Dataset({"u": noise, "v": noise[::-1].values + 0 * noise})
+    options = {"J": 2, "L": 3, "spin": spin}
+    stats = field.scat.covariance(region=labels, **options)
+    assert joined == [8]
+    for label in (0, 1, 7):
+        close(
+            stats.sel(region=label, drop=True),
+            field.scat.covariance(mask=labels == label, **options),
+        )

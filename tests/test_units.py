@@ -130,7 +130,7 @@ def test_each_of_two_fields_has_its_units(kind):
             np.testing.assert_allclose(stats[n] / factor, expected[n], rtol=1e-3, atol=1e-4 * size)
     auto = stats.S2_auto / xr.DataArray([x**2, y**2], dims="field")
     np.testing.assert_allclose(auto.transpose(*expected.S2_auto.dims), expected.S2_auto, rtol=1e-4)
-    pair = xr.concat([x * a, y * b], "n").scat.cross(dim="n", **options)
+    pair = xr.concat([x * a, y * b], "n").scat.cross(over="n", **options)
     np.testing.assert_allclose(pair.S4[0, 1] / (x * y) ** 2, expected.S4, rtol=1e-7)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from .grids import Grid
 from .labels import Layout
 from .parameters import Parameters
 from .units import Standardized, in_units, standardized
+
+if TYPE_CHECKING:
+    from .engine.moments import Pass
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -48,7 +51,7 @@ class Batch:
     fields: Array
     """(B, F, cells)"""
     weights: Array
-    """(cells,), 0 where a cell is missing."""
+    """(R, cells), 0 where a cell is missing."""
 
 
 def statistics_block(*inputs: Array, plan: Plan) -> Array | tuple[Array, ...]:
@@ -76,30 +79,20 @@ def statistics_block(*inputs: Array, plan: Plan) -> Array | tuple[Array, ...]:
 
     stacked = [flat(f, n_core) for f in fields]
     maps = stacked[0] if plan.layout.stacked else np.stack(stacked, 1)
-    if weights is None:
-        sets: list[Array | None] = [None]
-    else:
+    if weights is not None:
         weights = flat(weights, n_weights)
-        sets = list(weights.swapaxes(0, 1)) if plan.layout.regions else [weights]
-    empty = Empty()
-    passes = [one_pass(maps, w, plan, empty) for w in sets]
-    empty.warn(plan.layout.regions is not None and len(sets) > 1)
-    result = []
-    for name in plan.layout.variables():
-        parts = [found[name] for found in passes]
-        values = np.stack(parts, 1) if plan.layout.regions else parts[0]
-        result.append(values.reshape(*lead, *values.shape[1:]))
-    return tuple(result) if len(result) > 1 else result[0]
-
-
-def one_pass(maps: Array, weights: Array | None, plan: Plan, empty: Empty) -> dict[str, Array]:
-    """Variables of maps (maps, fields, cells) under weights (maps, cells)."""
-    parts = []
+        weights = weights if plan.layout.regions else weights[:, None]
+    empty, parts = Empty(), []
     for batch in batches(maps, weights, plan):
         parts.append((batch.index, batch_statistics(batch, plan, empty)))
+    empty.warn()
     order = np.argsort(np.concatenate([index for index, _ in parts]))
-    names = plan.layout.variables()
-    return {n: np.concatenate([part[n] for _, part in parts])[order] for n in names}
+    result = []
+    for name in plan.layout.variables():
+        values = np.concatenate([part[name] for _, part in parts])[order]
+        values = values if plan.layout.regions else values[:, 0]
+        result.append(values.reshape(*lead, *values.shape[1:]))
+    return tuple(result) if len(result) > 1 else result[0]
 
 
 def batches(maps: Array, weights: Array | None, plan: Plan) -> Iterator[Batch]:
@@ -108,12 +101,12 @@ def batches(maps: Array, weights: Array | None, plan: Plan) -> Iterator[Batch]:
     masks: dict[bytes, Array] = {}
     for i, fields in enumerate(maps):
         valid = ~np.isnan(fields).any(0) if fields.dtype.kind == "f" else np.ones(1, bool)
-        mask = np.broadcast_to(valid, fields.shape[-1:])
+        mask = np.broadcast_to(valid, fields.shape[-1:])[None]
         if weights is not None:
             mask = np.where(mask & (weights[i] > 0), weights[i], 0).astype(float)
             # relative to the largest, so that their sums and squares fit in single precision
-            largest = mask.max()
-            mask = mask / largest if largest > 0 else mask
+            largest = mask.max(-1, keepdims=True)
+            mask = mask / np.where(largest > 0, largest, 1)
         key = np.packbits(mask).tobytes() if mask.dtype == bool else mask.tobytes()
         groups.setdefault(key, []).append(i)
         masks.setdefault(key, mask)
@@ -135,51 +128,77 @@ def standard_fields(fields: Array, weights: Array, plan: Plan, *, center: bool) 
 
 
 def batch_statistics(batch: Batch, plan: Plan, empty: Empty) -> dict[str, Array]:
-    """Variables of the layout, (B, *core shape) each."""
-    import torch
-
-    from .engine.cache import coverage, transforms
-    from .engine.scattering import dense, moments
+    """Variables of the layout, (B, R, *core shape) each."""
     from .engine.threads import torch_threads
 
     p, layout = plan.parameters, plan.layout
     checked_device(plan.device)  # a worker may lack what is there where the graph was made
-    with torch_threads(plan.threads), torch.inference_mode():
-        spec = plan.grid.spec(p, plan.dtype, plan.device)
-        spec, rows = spec.part(batch.weights > 0)
-        fields, own = batch.fields[..., rows], batch.weights[rows]
-        scaled = standard_fields(fields, own, plan, center=spec.blind_to_mean)
-        arrays: dict[str, Array] = {"S0": scaled.S0}
-        spreads: dict[str, Array] = {}
-        if set(p.statistics) - {"S0"}:
-            engine = transforms(spec, plan.memory)
-            x = torch.as_tensor(scaled.fields, device=plan.device)
-            weights = torch.as_tensor(np.array(own), device=plan.device)
-            covered = coverage(engine, weights[None], p.min_coverage, plan.memory)
-            empty.add(covered)
-            m = moments(
-                engine,
-                x,
-                covered,
-                second_layer=not {"S3", "S4"}.isdisjoint(p.statistics),
-                variance=layout.variance,
-                exponent=p.exponent,
-                average=p.average,
-            )
+    spec = plan.grid.spec(p, plan.dtype, plan.device)
+    found: dict[int, dict[str, Array]] = {}
+    with torch_threads(plan.threads):
+        alone = layout.variance or p.average != "mean"
+        for each in spec.passes(batch.weights > 0, alone):
+            found |= zip(each.members, one_pass(batch, each, plan, empty), strict=True)
+    return {n: np.stack([found[i][n] for i in sorted(found)], 1) for n in layout.variables()}
 
-            def finite(arrays: dict[str, Any]) -> dict[str, Array]:
-                found = {k: v[0].cpu().numpy() for k, v in arrays.items()}
-                return {k: in_units(k, v, scaled.exponent, p.exponent) for k, v in found.items()}
 
-            arrays |= finite(dense(m, p.J, p.L))
-            if m.variance is not None:
-                spreads = finite({k: v.sqrt() for k, v in dense(m.variance, p.J, p.L).items()})
-    result = {}
-    for variable in layout.variables():
-        name = variable.removesuffix("_std")
-        source = arrays if variable == name else spreads
-        result[variable] = finished(pick(name, source, layout), name, plan)
+def one_pass(batch: Batch, each: Pass, plan: Plan, empty: Empty) -> list[dict[str, Array]]:
+    """Variables of the layout, (B, *core shape) each, for each set of cells of a pass."""
+    p, layout = plan.parameters, plan.layout
+    weights = [batch.weights[i][rows] for i, rows in zip(each.members, each.rows, strict=True)]
+    scaled = [
+        standard_fields(batch.fields[..., rows], w, plan, center=each.spec.blind_to_mean)
+        for rows, w in zip(each.rows, weights, strict=True)
+    ]
+    means: list[dict[str, Array]] = [{}] * len(scaled)
+    spreads = means
+    if set(p.statistics) - {"S0"}:
+        fields, w = (np.concatenate(x, -1) for x in ([s.fields for s in scaled], weights))
+        means, spreads = _moments(fields, w, each.spec, plan, empty)
+    result = []
+    for own, mean, spread in zip(scaled, means, spreads, strict=True):
+        arrays, errors = (
+            {k: in_units(k, v, own.exponent, p.exponent) for k, v in x.items()}
+            for x in (mean, spread)
+        )
+        arrays["S0"] = own.S0
+        names = {v: v.removesuffix("_std") for v in layout.variables()}
+        picked = {v: pick(n, arrays if v == n else errors, layout) for v, n in names.items()}
+        result.append({v: finished(picked[v], n, plan) for v, n in names.items()})
     return result
+
+
+def _moments(
+    fields: Array, weights: Array, spec: Any, plan: Plan, empty: Empty
+) -> tuple[list[dict[str, Array]], list[dict[str, Array]]]:
+    """Means and their standard deviations, for each part of the cells (cells,)."""
+    import torch
+
+    from .engine.cache import coverage, transforms
+    from .engine.scattering import dense, moments
+
+    p = plan.parameters
+    with torch.inference_mode():
+        engine = transforms(spec, plan.memory)
+        x = torch.as_tensor(fields, device=plan.device)
+        w = torch.as_tensor(np.array(weights), device=plan.device)
+        covered = coverage(engine, w[None], p.min_coverage, plan.memory)
+        empty.add(covered, engine)
+        m = moments(
+            engine,
+            x,
+            covered,
+            second_layer=not {"S3", "S4"}.isdisjoint(p.statistics),
+            variance=plan.layout.variance,
+            exponent=p.exponent,
+            average=p.average,
+        )
+        means = {k: v.cpu().numpy() for k, v in dense(m, p.J, p.L).items()}
+        parts = [{k: v[i] for k, v in means.items()} for i in range(len(means["S1"]))]
+        if m.variance is None:
+            return parts, [{}] * len(parts)
+        spread = {k: v[0].sqrt().cpu().numpy() for k, v in dense(m.variance, p.J, p.L).items()}
+        return parts, [spread]
 
 
 def pick(name: str, arrays: dict[str, Array], layout: Layout) -> Array:
@@ -237,25 +256,29 @@ class Empty:
     """Scales without a single valid coefficient, in some set of weights."""
 
     def __init__(self) -> None:
+        self.n_sets = 0
         self.first: set[int] = set()
         self.second: set[int] = set()
 
-    def add(self, coverage: Any) -> None:
-        """Note those of a coverage, unless it is empty itself."""
+    def add(self, coverage: Any, engine: Any) -> None:
+        """Note those of a coverage, part by part, unless it is empty itself."""
+        self.n_sets += len(engine.spans(0) or [0])
         if coverage is None or not bool((coverage.field > 0).any()):
             return
-        first = [j for j, w in enumerate(coverage.first) if not bool((w > 0).any())]
-        second = [j for j, r in enumerate(coverage.rows) if not bool((r[:, -1] > 0).any())]
-        self.first.update(first)
-        self.second.update(second)
+        for j, (first, rows) in enumerate(zip(coverage.first, coverage.rows, strict=True)):
+            for span in engine.spans(j) or [slice(None)]:
+                if not bool((first[..., span] > 0).any()):
+                    self.first.add(j)
+                if not bool((rows[:, -1, span] > 0).any()):
+                    self.second.add(j)
 
-    def warn(self, regions: bool) -> None:
+    def warn(self) -> None:
         """Warn once of all of them."""
         scales = ", ".join(f"j={j}" for j in sorted(self.first or self.second))
         if not scales:
             return
         what = "the statistics" if self.first else "some of S3 and S4"
-        where = " in some regions" if regions else ""
+        where = " in some regions" if self.n_sets > 1 else ""
         warnings.warn(
             f"no valid coefficient at scale {scales}{where}: {what} there are NaN. Too few "
             "wavelets fit between the missing cells; use a smaller J or min_coverage",

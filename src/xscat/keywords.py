@@ -96,6 +96,8 @@ def _checked(function: Callable[P, R], also: tuple[str, ...]) -> Callable[P, R]:
     names = [
         p.name for p in parameters if p.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
     ]
+    if not also and any(p.kind is kinds.VAR_KEYWORD for p in parameters):
+        return function
     known = frozenset(names).union(also)
 
     @functools.wraps(function)

@@ -116,8 +116,8 @@ def _angles(batch: Batch, plan: Plan) -> Array:
     with torch_threads(plan.threads), torch.inference_mode():
         engine = transforms(plan.grid.spec(p, plan.dtype, plan.device), plan.memory)
         weights = torch.as_tensor(np.array(batch.weights)).to(plan.device)
-        coverage = engine.coverage(weights[None], p.min_coverage)
-        fields = standard_fields(batch.fields, batch.weights, plan, center=True).fields
+        coverage = engine.coverage(weights, p.min_coverage)
+        fields = standard_fields(batch.fields, batch.weights[0], plan, center=True).fields
         engine = engine.within(coverage)
         state = engine.start(torch.as_tensor(fields, device=plan.device), coverage)
         for i in range(j):

@@ -120,8 +120,9 @@ def in_units(name: str, values: Array, exponent: Array, power: float) -> Array:
 def _warn_if_lost(name: str, before: Array, after: Array, exponent: Array) -> None:
     """Warn of statistics that double precision does not hold."""
     over = np.isinf(after).any()
-    least = np.nanmax(np.abs(after), initial=0)
-    under = least < np.finfo(float).tiny and (before != 0).any() and not np.isnan(after).all()
+    tiny = np.finfo(float).tiny
+    largest = [np.nanmax(np.abs(x), initial=0) for x in (before, after)]
+    under = largest[1] < tiny <= largest[0] * np.finfo(float).eps
     if over or under:
         size = f"1e{round(float(np.abs(exponent).max() * np.sign(1 if over else -1)) * 0.30103)}"
         warnings.warn(

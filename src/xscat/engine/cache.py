@@ -44,16 +44,15 @@ def transforms(spec: Any, memory: int) -> Any:
     with _lock:
         if key not in _kept:
             with torch.inference_mode(False):  # they may serve a gradient later
-                whole = getattr(spec, "within", None)
-                made = spec.build() if whole is None else transforms(whole, memory).part(spec)
-                _kept[key] = made
+                made = spec.build(lambda whole: transforms(whole, memory))
+            made.token, _kept[key] = key, made
         return _newest(_kept, key, memory)
 
 
 def coverage(grid: Any, weights: torch.Tensor, min_coverage: float, memory: int) -> Any:
     """Coverage of a grid, made or kept."""
     digest = sha256(weights.cpu().numpy().tobytes()).digest()
-    key = (tokenize(grid.spec), digest, weights.dtype, min_coverage)
+    key = (grid.token, digest, weights.dtype, min_coverage)
     with _lock:
         if key in _coverages:
             return _newest(_coverages, key, memory * _COVERAGES).value

@@ -16,14 +16,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from scipy.fft import next_fast_len
 
 from .compact import Compact, FlatCoverage
-from .moments import gram
+from .moments import Pass, gram
 from .regular import Regular
 from .resample import to_cells
 from .wavelets import Array, Wavelet, fourier_reach, orientations, periodized
@@ -48,13 +48,13 @@ class FlatSpec:
     blind_to_mean: ClassVar[bool] = True
     """Whether no wavelet sees a constant."""
 
-    def build(self) -> Flat:
+    def build(self, known: Any) -> Flat:
         """The transforms themselves."""
         return Flat(self)
 
-    def part(self, valid: Array) -> tuple[FlatSpec, slice]:
-        """The transforms that do for the valid cells (cells,), and which cells they are of: all."""
-        return self, slice(None)
+    def passes(self, valid: Array, alone: bool) -> Iterator[Pass]:
+        """How to come to the moments of each set of valid cells (R, cells): one by one."""
+        yield from (Pass([i], self, [slice(None)]) for i in range(len(valid)))
 
 
 class Flat(Regular):

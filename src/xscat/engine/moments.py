@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 
+from .wavelets import Array
+
 Tensor = torch.Tensor
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Sets of valid cells whose moments one pass over the wavelets gives."""
+
+    members: list[int]
+    """Which of the sets."""
+    spec: Any
+    """Specification of the transforms."""
+    rows: list[Array | slice]
+    """Cells that these are of, for each of the sets."""
 
 
 class Coverage(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -136,6 +137,24 @@ class Operator:
         shape = len(outputs) * self.channels, len(inputs)
         part = sparse.csr_array((data.ravel(), columns, pointer), shape)
         return Operator(part, self.channels, dtype=self.dtype, device=self.device)
+
+    @classmethod
+    def joined(cls, operators: Sequence[Operator]) -> Operator:
+        """Operators without copies side by side: each acts on the rows of its own map."""
+        first, offset = operators[0], 0
+        n_channels, indices, lengths, data = first.channels, [], [], []
+        for operator in operators:
+            matrix = operator._scipy
+            n, size = matrix.shape[0] // n_channels, matrix.nnz // n_channels
+            indices.append(matrix.indices[:size] + np.int32(offset))
+            lengths.append(np.diff(matrix.indptr[: n + 1]))
+            data.append(matrix.data.reshape(n_channels, size))
+            offset += matrix.shape[1]
+        pointer = np.concatenate([[0], np.tile(np.concatenate(lengths), n_channels).cumsum()])
+        columns = np.tile(np.concatenate(indices), n_channels)
+        entries = np.concatenate(data, 1).ravel(), columns, pointer.astype(np.int32)
+        matrix = sparse.csr_array(entries, shape=(len(pointer) - 1, offset))
+        return cls(matrix, n_channels, dtype=first.dtype, device=first.device)
 
     def _part(self, channels: slice, transposed: bool = False) -> _Matrix:
         """Rows of some channels, or their transpose, made when it is asked for."""

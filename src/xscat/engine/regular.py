@@ -48,6 +48,10 @@ class Regular:
         """One orientation after the other takes less memory."""
         return None
 
+    def spans(self, j: int) -> None:
+        """There is one set of cells."""
+        return None
+
     def blocks(self, x: Tensor, j: int) -> Tensor:
         """Values (..., P) by rectangles of cells (..., blocks, P), padded with 0."""
         ny, nx = self.spec.shape if x.shape[-1] == self.n_cells else self.grids[j]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -65,7 +65,10 @@ class Transforms(Protocol):
         """The same over each of equal blocks of cells (blocks, ...), if there is a short cut."""
 
     def grams(self, state: Any, j: int, coverage: Any) -> Tensor | None:
-        """The same over the coefficients that count, if there is a short cut."""
+        """The same (R, ...) over the coefficients that count, if there is a short cut."""
+
+    def spans(self, j: int) -> list[slice] | None:
+        """The coefficients of scale j of each of R parts that have moments of their own."""
 
     def rows(self, state: Any, j: int) -> Iterator[tuple[Tensor, Tensor]]:
         """For each orientation, all columns filtered at scale j, real and imaginary (B, C, P)."""
@@ -180,8 +183,8 @@ def _first_layer(
     weights = None if coverage is None else coverage.first[j]
     if result.variance is None:
         center = weighted_mean if average == "mean" else median
-        result.modulus.append(center(U, weights))
-        result.power.append(center(products, weights))
+        result.modulus.append(_in_parts(center, grid.spans(j), U, weights))
+        result.power.append(_in_parts(center, grid.spans(j), products, weights))
         return
     weights = U.new_ones(1, U.shape[-1]) if weights is None else weights
     blocks = grid.blocks(weights, j)
@@ -192,6 +195,16 @@ def _first_layer(
         mean, variance = block_means(grid.blocks(x, j), blocks)
         means.append(mean)
         variances.append(variance / grid.block_share(j))
+
+
+def _in_parts(
+    center: Callable[..., Tensor], spans: list[slice] | None, *arrays: Tensor | None
+) -> Tensor:
+    """Means (R, ...) of arrays (..., P), each over the coefficients of one of R parts."""
+    if spans is None:
+        return center(*arrays)
+    parts = ([None if x is None else x[..., s] for x in arrays] for s in spans)
+    return torch.cat([center(*part) for part in parts])
 
 
 def _second_layer(
@@ -214,7 +227,7 @@ def _second_layer(
     if coverage is not None and average == "mean" and result.variance is None:
         means = grid.grams(state, j, coverage)
         if means is not None:
-            result.gram.append(_by_field(means[None], n_fields))
+            result.gram.append(_by_field(means, n_fields))
             return
     valid = weights = None
     grams, variances = [], []
@@ -224,7 +237,7 @@ def _second_layer(
             valid, weights = coverage.rows[j][:, groups], coverage.weights[j]
         if result.variance is None:
             center = mean_products if average == "mean" else median_products
-            grams.append(center(real, imag, valid, weights))
+            grams.append(_in_parts(center, grid.spans(j), real, imag, valid, weights))
             continue
         w = real.new_ones(1, real.shape[-1]) if weights is None else weights
         mean, variance = block_products(

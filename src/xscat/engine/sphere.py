@@ -8,7 +8,7 @@ many columns. Otherwise they are in nested order.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,7 +19,7 @@ import torch
 from scipy import sparse
 
 from .cascade import Cascade
-from .moments import border_loss, centered, column_groups, ratio
+from .moments import Pass, border_loss, centered, column_groups, ratio
 from .operators import Operator
 from .products import block_grams
 from .stencils import (
@@ -45,6 +45,9 @@ LEAST_SHARE = 1e-6
 # stencils, which makes its products faster.
 LARGEST_PART = 0.3
 
+# Parts of at most so many cells have their moments together: 2.7 kB of stencils a cell.
+MOST_JOINED = 300_000
+
 
 @dataclass(frozen=True)
 class SphereSpec:
@@ -65,12 +68,44 @@ class SphereSpec:
     within: SphereSpec | None = field(default=None, kw_only=True)
     """The transforms from which these, of a part of their cells, are taken."""
 
+    parts: tuple[SphereSpec, ...] = field(default=(), kw_only=True)
+    """Of several parts, in one: those of each."""
+
     blind_to_mean: ClassVar[bool] = True
     """Whether no wavelet sees a constant."""
 
-    def build(self) -> Sphere:
-        """The transforms themselves."""
-        return Sphere(self)
+    def build(self, known: Callable[[SphereSpec], Sphere]) -> Sphere:
+        """The transforms themselves, from others that may be known."""
+        if self.parts:
+            return Sphere.joined(self, [spec.build(known) for spec in self.parts])
+        return self.sphere_type()(self) if self.within is None else known(self.within).part(self)
+
+    @classmethod
+    def sphere_type(cls) -> type[Sphere]:
+        """Type of the transforms."""
+        return Sphere
+
+    def passes(self, valid: Array, alone: bool) -> Iterator[Pass]:
+        """How to come to the moments of each set of valid cells (R, cells).
+
+        Sets that are parts go together, unless each has to be *alone* or they take too much memory.
+        """
+        alone = alone or not isinstance(self.frame, str)
+        single: list[tuple[int, SphereSpec, Any, int]] = []
+        joint: list[tuple[int, SphereSpec, Any, int]] = []
+        for i, cells in enumerate(valid):
+            spec, rows = self.part(cells)
+            (single if alone or spec.cells is None or spec is self else joint).append(
+                (i, spec, rows, int(cells.sum()))
+            )
+        if len(joint) < 2 or sum(n for *_, n in joint) > MOST_JOINED:
+            single, joint = single + joint, []
+        for i, spec, rows, _ in single:
+            yield Pass([i], spec, [rows])
+        if joint:
+            members, specs, places, _ = zip(*joint, strict=True)
+            cells = np.concatenate([spec.cells for spec in specs])
+            yield Pass(list(members), replace(self, cells=cells, parts=specs), list(places))
 
     def part(self, valid: Array) -> tuple[SphereSpec, Array | slice]:
         """The transforms that do for the valid cells (cells,), and which cells they are of."""
@@ -146,6 +181,8 @@ class Level:
         self.n_cells = all_cells.size
         self.within: tuple[Array, int, bool] | None = None
         """Of a part: positions among the cells of the whole, their number, if they are a sphere."""
+        self.ends: list[int] | None = None
+        """Of several parts: where the cells of each of them end."""
         if symmetric:
             order = all_cells.ravel()
             self._place = np.empty_like(order)
@@ -159,6 +196,32 @@ class Level:
         level = type(self)(spec, self.level, cells, frame)
         level.within = rows, self.n_cells, self.cells is None
         return level
+
+    @classmethod
+    def joined(cls, spec: SphereSpec, levels: Sequence[Self]) -> Self:
+        """Levels of parts side by side, as if each had a sphere of its own."""
+        n_sphere = 12 * 4 ** levels[0].level
+        cells = [i * n_sphere + level.cells for i, level in enumerate(levels)]
+        result = cls(spec, levels[0].level, np.concatenate(cells), levels[0].frame)
+        result.ends = np.cumsum([len(c) for c in cells]).tolist()
+        for name in cls.here + cls.down:
+            if name in vars(levels[0]):
+                operators = [getattr(level, name) for level in levels]
+                setattr(result, name, Operator.joined(operators))
+        return result
+
+    @property
+    def spans(self) -> list[slice] | None:
+        """The rows of each of several parts."""
+        if self.ends is None:
+            return None
+        return [slice(a, b) for a, b in zip([0, *self.ends], self.ends, strict=False)]
+
+    def centered(self, x: Tensor, valid: Tensor) -> Tensor:
+        """Rows x less the mean of the valid ones, part by part; 0 in place of the others."""
+        if self.spans is None:
+            return centered(x, valid, 0)
+        return torch.cat([centered(x[s], valid[s], 0) for s in self.spans])
 
     def places(self, rows: Array) -> Array:
         """Rows of a state that hold the cells at *rows*, in nested order."""
@@ -413,6 +476,15 @@ class Sphere:
                 setattr(part.levels[j], name, getattr(level, name).restricted(coarse, fine))
         return part
 
+    @staticmethod
+    def joined(spec: SphereSpec, parts: Sequence[Sphere]) -> Sphere:
+        """The transforms of several parts in one: each has moments of its own."""
+        result = copy(parts[0])
+        levels = zip(*(part.levels for part in parts), strict=True)
+        result.levels = [type(one[0]).joined(spec, one) for one in levels]
+        result.spec, result.n_cells = spec, result.levels[0].n_cells
+        return result
+
     def within(self, coverage: SphereCoverage | None) -> Sphere:
         """The transforms for a coverage: the same for all."""
         return self
@@ -420,7 +492,9 @@ class Sphere:
     def start(self, fields: Tensor, coverage: SphereCoverage | None) -> State:
         """State of scale 0 of fields (batch, field, cells)."""
         x = self.levels[0].arranged(fields).permute(2, 0, 1).contiguous()
-        return State(x if coverage is None else centered(x, coverage.of_field(0) > 0, 0))
+        if coverage is None:
+            return State(x)
+        return State(self.levels[0].centered(x, coverage.of_field(0) > 0))
 
     def first(self, state: State, j: int, coverage: SphereCoverage | None) -> tuple[Tensor, Tensor]:
         """Coefficients W of scale j of each field, real and imaginary part (batch, field, l, P)."""
@@ -432,7 +506,8 @@ class Sphere:
         """State with the moduli of scale j (batch, field, l, P) as further columns."""
         U = U.permute(3, 0, 1, 2)
         if coverage is not None:
-            U = centered(U, coverage.columns[j][:, j + 1, None, None, None] > 0, 0)
+            valid = coverage.columns[j][:, j + 1, None, None, None] > 0
+            U = self.levels[j].centered(U, valid)
         return State(state.fields, U if state.moduli is None else torch.cat([state.moduli, U], -1))
 
     def coarsen(self, state: State, j: int, coverage: SphereCoverage | None) -> State:
@@ -451,19 +526,30 @@ class Sphere:
             for groups in (coverage.columns[j], coverage.shares[j], coverage.columns[j + 1])
         )
         x = self.levels[j].coarsener(columns * valid)[0] / share
-        return centered(x, coarse_valid > 0, 0)
+        return self.levels[j + 1].centered(x, coarse_valid > 0)
 
     def grams(self, state: State, j: int, coverage: SphereCoverage) -> Tensor | None:
-        """Means of the products of all filtered columns over the valid cells (batch, l, C, C)."""
+        """Means of the products of all filtered columns over the valid cells (R, batch, l, C, C).
+
+        R is the number of parts.
+        """
         level, columns = self.levels[j], state.columns
         y = level.wavelets(columns)
         group = column_groups(columns.shape[-1], 1, self.spec.L)
         factor = coverage.rows[j][0][group].T * coverage.weights[j][0][:, None].sqrt()
         y = (y * factor[:, None, None]).flatten(3).unflatten(0, (2, -1))
         A, B = y.permute(0, 3, 1, 2, 4).unbind()
-        cross = B.mT @ A
-        total = torch.complex(A.mT @ A + B.mT @ B, cross - cross.mT)
-        return ratio(total, (factor.T @ factor).repeat(2 * (columns.shape[2],)))
+        means = []
+        for s in level.spans or [slice(None)]:
+            a, b, own = A[..., s, :], B[..., s, :], factor[s]
+            cross = b.mT @ a
+            total = torch.complex(a.mT @ a + b.mT @ b, cross - cross.mT)
+            means.append(ratio(total, (own.T @ own).repeat(2 * (columns.shape[2],))))
+        return torch.stack(means)
+
+    def spans(self, j: int) -> list[slice] | None:
+        """The coefficients of scale j of each of several parts."""
+        return self.levels[j].spans
 
     def gram(self, state: State, j: int) -> None:
         """All scales together are faster."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ class SpinFlatSpec(FlatSpec):
 
     spin: int
 
-    def build(self) -> SpinFlat:
+    def build(self, known: Any) -> SpinFlat:
         """The transforms themselves."""
         return SpinFlat(self)
 
@@ -165,9 +165,10 @@ class SpinSphereSpec(SphereSpec):
         """Half-width of the neighborhood on which modes are told apart."""
         return self.wavelet.radius + 1
 
-    def build(self) -> SpinSphere:
-        """The transforms themselves."""
-        return SpinSphere(self)
+    @classmethod
+    def sphere_type(cls) -> type[SpinSphere]:
+        """Type of the transforms."""
+        return SpinSphere
 
 
 class SpinLevel(Level):

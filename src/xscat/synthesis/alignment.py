@@ -142,8 +142,8 @@ def taken_out(terms: Sequence[Any], frame: Frame, owner: str = "") -> tuple[list
     return result, inputs
 
 
-def _with(term: Any, arrays: dict[str, Any]) -> Any:
-    """A copy of a term with other arrays, which were checked where the term was made."""
+def _with(term: Any, arrays: Mapping[str, Any]) -> Any:
+    """The term with other arrays, which are not checked again: slots, or values of one map."""
     result = copy(term)
     for name, value in arrays.items():
         object.__setattr__(result, name, value)

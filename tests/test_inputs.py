@@ -173,6 +173,7 @@ def both(action, field, clean):
 
 A, B = plane(24, 24, seed=5), plane(24, 24, seed=6)
 QUICK = SETTINGS | {"J": 1, "L": 2, "boundary": "periodic"}
+SEPARATION = {name: value for name, value in QUICK.items() if name != "statistics"}
 FUNCTIONS = {
     "cross, first": lambda f: f.scat.cross(A, 1, 2),
     "cross, second": lambda f: A.scat.cross(f, 1, 2),
@@ -190,8 +191,8 @@ FUNCTIONS = {
     "target of inpaint": lambda f: fields("plane").scat.inpaint(target=f, **QUICK),
     "denoise": lambda f: f.scat.denoise(0.1, **QUICK),
     "noise": lambda f: A.scat.denoise(xr.concat([f, B], "n"), **QUICK),
-    "separate": lambda f: xscat.separate(f, {"a": A, "b": B}, **QUICK),
-    "component of a mixture": lambda f: xscat.separate(B, {"a": A, "b": f}, **QUICK),
+    "separate": lambda f: xscat.separate(f, {"a": A, "b": B}, **SEPARATION),
+    "component of a mixture": lambda f: xscat.separate(B, {"a": A, "b": f}, **SEPARATION),
 }
 
 

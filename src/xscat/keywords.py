@@ -86,7 +86,7 @@ def checked_keywords(function: Any = None, *, also: Iterable[str] = ()) -> Any:
         Keywords that ``**kwargs`` of the function may hold.
     """
     if function is None:
-        return lambda f: _checked(f, tuple(also))
+        return lambda f: _checked(f, tuple(sorted(also)))
     return _checked(function, ())
 
 
@@ -104,7 +104,7 @@ def _checked(function: Callable[P, R], also: tuple[str, ...]) -> Callable[P, R]:
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         for word in kwargs:
             if word not in known:
-                raise TypeError(_message(function.__name__, word, [*names, *also]))
+                raise TypeError(_message(function.__name__, word, dict.fromkeys([*names, *also])))
         return function(*args, **kwargs)
 
     return checked

@@ -445,4 +445,4 @@ def test_import_needs_no_matplotlib():
 
 def test_a_dimension_of_the_field_may_be_called_harmonic():
     lines = line(256).expand_dims(harmonic=2)
-    plot(lines.scat.covariance(2), hue="harmonic")
+    plot(lines.scat.covariance(2, dim="x"), hue="harmonic")

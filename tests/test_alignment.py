@@ -11,6 +11,7 @@ from xscat import terms
 
 OPTIONS = {"J": 2, "seed": 1, "progress": False, "boundary": "periodic", "max_iter": 25}
 OPTIONS["statistics"] = ("S0", "S1", "S2")
+PARTS = {k: v for k, v in OPTIONS.items() if k != "statistics"}  # separate takes all of them
 SPHERE = OPTIONS | {"J": 1}
 
 
@@ -160,7 +161,7 @@ def test_a_term_without_time_serves_all_maps():
 def test_components_and_sigma_of_a_mixture():
     a, b = plane(0, time=2), plane(3, time=2)
     mixture, sigma = a + b, 0.1 + 0.01 * abs(b)
-    options = OPTIONS | {"max_iter": 4}
+    options = PARTS | {"max_iter": 4}
     wanted = xscat.separate(mixture, {"a": a, "b": terms.Statistics(b)}, sigma=sigma, **options)
     one = [xscat.separate(mixture[0], {"a": a[0], "b": b[0]}, sigma=sigma[0], **options)]
     for name in "ab":
@@ -211,9 +212,9 @@ def use(name, f, other):
     if name == "noise":
         return f.scat.denoise(xr.concat([other, other], "member"), **OPTIONS)
     if name == "sigma":
-        return xscat.separate(f, {"a": f, "b": f}, sigma=other, **OPTIONS)
+        return xscat.separate(f, {"a": f, "b": f}, sigma=other, **PARTS)
     if name == "component 'b'":
-        return xscat.separate(f, {"a": f, "b": other}, **OPTIONS)
+        return xscat.separate(f, {"a": f, "b": other}, **PARTS)
     if name == "target":
         return f.scat.inpaint(other, **OPTIONS)
     return f.scat.synthesize(**{name: other}, **OPTIONS)
@@ -274,7 +275,7 @@ def test_weights_are_no_mask_here():
 
 def test_arrays_are_no_fields():
     f = plane()
-    with pytest.raises(TypeError, match=r"data of terms\.Pixels must be a DataArray, got ndarray"):
+    with pytest.raises(TypeError, match=r"data of Pixels must be a DataArray, got ndarray"):
         f.scat.synthesize(terms=[terms.Pixels(f.values, 1.0)], **OPTIONS)
     with pytest.raises(TypeError, match="initial must be a DataArray, got ndarray"):
         f.scat.synthesize(initial=f.values, **OPTIONS)

@@ -177,3 +177,13 @@ def test_paths_read_from_a_store_come_back_unread(stored, tmp_path):
         with dask.config.set(scheduler=forbid):
             out = getattr(read.scat, back)()
         xr.testing.assert_identical(out.compute(), getattr(paths.scat, back)())
+
+
+@pytest.mark.filterwarnings("error:invalid value")
+def test_harmonics_and_means_of_a_lazy_field_are_stored(tmp_path):
+    stats = planes().chunk(time=1).scat.covariance(2, variance=True)
+    for name in ("fft_ang", "fft_ang_sigma", "mean_over_scales"):
+        done = getattr(stats.scat, name)()
+        done.to_zarr(tmp_path / name, consolidated=False)
+        back = xr.open_zarr(tmp_path / name, consolidated=False)
+        xr.testing.assert_equal(back.compute(), done.compute())

@@ -441,3 +441,8 @@ def test_ticks_of_power(decades):
 def test_import_needs_no_matplotlib():
     code = "import sys, xscat; sys.exit('matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_dimension_of_the_field_may_be_called_harmonic():
+    lines = line(256).expand_dims(harmonic=2)
+    plot(lines.scat.covariance(2, dim="x"), hue="harmonic")

@@ -3,6 +3,7 @@
 import datetime
 import re
 
+import healpix_geo
 import numpy as np
 import pytest
 import xarray as xr
@@ -212,7 +213,8 @@ def test_the_advice_for_a_bare_sphere_gives_its_statistics():
     with pytest.raises(xscat.GridError) as caught:
         field.scat.covariance()
     decoded, _ = follow(re.findall(r"`([^`]+)`", str(caught.value))[0], field, {})
-    expected = healpix(field.values, 2).scat.covariance(1)
+    nested = field.values[healpix_geo.nested.to_ring(IDS.astype("uint64"), 2)]  # of healpy's map
+    expected = healpix(nested, 2).scat.covariance(1)
     xr.testing.assert_equal(decoded.scat.covariance(1), expected)
 
 
@@ -229,3 +231,37 @@ def test_a_gap_is_filled_with_missing_values():
 
 def test_plane_of_the_helpers_needs_no_advice():
     assert covariance(plane(16, 16)).attrs["grid"] == "plane"
+
+
+LABELS = xr.DataArray(np.repeat([["west"] * 12 + ["east"] * 12], 24, 0), dims=("y", "x"))
+ACROSS = xr.DataArray(np.arange(24) > 3, dims="x")
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [("region", LABELS), ("mask", ACROSS), ("frame", 10.0 * ACROSS)]
+)
+def test_advice_on_what_goes_with_a_field(name, given):
+    field = flat().expand_dims(time=2)
+    with pytest.raises((TypeError, ValueError)) as caught:
+        field.scat.covariance(1, **{name: given})
+    code = re.findall(r"`([^`]+)`", str(caught.value))[0]
+    way = eval(code, {"field": field, name: given, "np": np, "xr": xr})
+    found = field.scat.covariance(1, **{name: way})
+    if name == "region":  # in the order of np.unique: east, west
+        expected = field.scat.covariance(1, region=xr.where(LABELS == "west", 1, 0))
+        xr.testing.assert_equal(found, expected)
+
+
+def test_packed_integers_are_not_in_their_units():
+    packed = (1000 * flat()).round().astype("int16").assign_attrs(units="K", scale_factor=1e-3)
+    with pytest.warns(UserWarning, match="is packed.*scale_factor") as caught:
+        packed.scat.covariance(1)
+    way = eval(re.findall(r"`([^`]+)`", str(caught[0].message))[0], {"field": packed, "xr": xr})
+    expected = (packed.astype(float) * 1e-3).scat.covariance(1)
+    xr.testing.assert_allclose(way.scat.covariance(1), expected)
+
+
+def test_a_dataset_of_fields_is_no_target():
+    wind = xr.Dataset({"u": flat(), "v": flat()})
+    with pytest.raises(TypeError, match=r"without statistics.*ds\['u'\]"):
+        wind.scat.synthesize(1)

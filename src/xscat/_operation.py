@@ -25,7 +25,7 @@ from ._layout import (
     base_name,
     statistic_dims,
 )
-from .errors import check_choice
+from .errors import check_choice, shown
 from .keywords import checked_keywords
 
 P = ParamSpec("P")
@@ -150,19 +150,19 @@ def _check_over(who: str, ds: xr.Dataset, over: Any) -> None:
 
 def _flag(who: str, name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{who}: {name}={value!r} must be True or False")
+        raise TypeError(f"{who}: {name}={shown(value)} must be True or False")
     return bool(value)
 
 
 def _integer(who: str, name: str, value: Any) -> int:
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{who}: {name}={value!r} must be an integer")
+        raise TypeError(f"{who}: {name}={shown(value)} must be an integer")
     return int(value)
 
 
 def _text(who: str, name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{who}: {name}={value!r} must be a str")
+        raise TypeError(f"{who}: {name}={shown(value)} must be a str")
     return value
 
 
@@ -175,7 +175,7 @@ def texts(who: str, name: str, value: Any) -> list[str]:
     )
     found = list(value) if iterable else [value]
     if not iterable or not all(isinstance(v, str) for v in found):
-        raise TypeError(f"{who}: {name}={value!r} must be a list of str")
+        raise TypeError(f"{who}: {name}={shown(value)} must be a list of str")
     if not found:
         raise ValueError(f"{who}: {name} is empty: leave it out to take all")
     return found
@@ -184,9 +184,9 @@ def texts(who: str, name: str, value: Any) -> list[str]:
 def _positive(who: str, name: str, value: Any) -> float:
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     if not number or isinstance(value, np.complexfloating):
-        raise TypeError(f"{who}: {name}={value!r} must be a number")
+        raise TypeError(f"{who}: {name}={shown(value)} must be a number")
     if not 0 < value < np.inf:
-        raise ValueError(f"{who}: {name}={value!r} must be positive and finite")
+        raise ValueError(f"{who}: {name}={shown(value)} must be positive and finite")
     return float(value)
 
 

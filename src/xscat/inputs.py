@@ -59,6 +59,8 @@ def check_field(da: Any, argument: str = "the field", mask: Any = None) -> xr.Da
     """
     da = _check_type(da, argument)
     fills = _fill_values(da)
+    if packing := sorted({"scale_factor", "add_offset"} & set(da.attrs)):
+        _warn_of_packed(da, argument, packing)
     if not fills and da.dtype.kind != "f":
         return da
     kwargs: dict[str, Any] = {"fills": fills, "argument": argument, "quiet": mask is not None}
@@ -74,6 +76,17 @@ def check_field(da: Any, argument: str = "the field", mask: Any = None) -> xr.Da
         output_dtypes=[da.dtype if da.dtype.kind == "f" else np.dtype(float)],
         keep_attrs=True,
     )
+
+
+def _warn_of_packed(da: xr.DataArray, argument: str, packing: list[str]) -> None:
+    """One warning that integers are not in the units of the attributes."""
+    if da.dtype.kind in "iu":
+        warnings.warn(
+            f"{argument} is packed, its attributes have {' and '.join(packing)}: it is taken as it "
+            "is, in other units than these say. Unpack it, "
+            f"`xr.decode_cf({code_name(argument)}.to_dataset(name='packed')).packed`",
+            stacklevel=2,
+        )
 
 
 def _check_type(da: Any, argument: str) -> xr.DataArray:
@@ -96,10 +109,13 @@ def _check_type(da: Any, argument: str) -> xr.DataArray:
             f"pass `{code}.real`, `{code}.imag` or `abs({code})`"
         )
     if da.dtype.kind not in "fiub":
-        raise TypeError(
-            f"{argument} has dtype {da.dtype}, which is no number: convert it, e.g. "
-            f"`{code}.astype('float64')`"
-        )
+        way = f"convert it, e.g. `{code}.astype('float64')`"
+        if argument == "region":
+            way = (
+                f"number the labels, `xr.ones_like({code}, dtype=int).copy(data=np.unique({code}, "
+                "return_inverse=True)[1].reshape(region.shape))`, in the order of np.unique"
+            )
+        raise TypeError(f"{argument} has dtype {da.dtype}, which is no number: {way}")
     data = da.variable._data if da.chunks is None else da.data
     kind = type(getattr(data, "_meta", data))
     if kind is not np.ndarray and hasattr(data, "__array_function__"):

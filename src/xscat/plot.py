@@ -187,7 +187,11 @@ def _display(ds: xr.Dataset) -> xr.Dataset:
     selected = {"j1", "l1"} & (set(power.coords) - set(power.dims)) or "j1" not in power.dims
     if selected or (np.iscomplexobj(power) and not pairs):
         return ds
-    means = {d: "mean" for d in power.dims if str(d).startswith("harmonic")}
+    means = {
+        d: "mean"
+        for d in power.dims
+        if str(d).startswith("harmonic") and "mean" in power[d].values.tolist()
+    }
     plain = ds.assign({str(power.name): power.sel(means, drop=True)})
     plain.attrs.pop("reduction", None)
     done = normalize(plain)

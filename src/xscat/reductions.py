@@ -493,7 +493,9 @@ def _with_mean(mean: xr.DataArray, harmonics: xr.DataArray, out: str) -> xr.Data
         [mean, harmonics], out, coords="minimal", compat="override", join="exact"
     ).transpose(..., out)
     joined[out].attrs["long_name"] = "angular harmonic"
-    return joined
+    if joined.chunks is None:
+        return joined
+    return joined.copy(data=joined.variable.chunk({out: -1}).data)  # zarr wants even chunks
 
 
 def _waves(ds: xr.Dataset, who: str) -> dict[str, tuple[xr.DataArray, xr.DataArray]]:

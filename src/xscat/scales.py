@@ -67,7 +67,9 @@ def mean_over_scales(ds: xr.Dataset, at: str = "ratio") -> xr.Dataset:
 
     def mean(var: xr.DataArray, there: xr.DataArray) -> xr.DataArray:
         # NaN among what the statistic is a mean of: no bound is known
-        return var.where(there, 0).sum("j1", skipna=False) / there.sum("j1")
+        number = there.sum("j1")
+        total = var.where(there, 0).sum("j1", skipna=False)
+        return (total / number.clip(1)).where(number > 0)
 
     return _over_ratios(ds, mean, "mean over scales", "mean_over_scales")
 

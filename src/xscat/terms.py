@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import xarray as xr
@@ -23,6 +23,9 @@ import xarray as xr
 from .inputs import check_field
 from .keywords import checked_class
 from .parameters import STATISTICS
+
+if TYPE_CHECKING:
+    from .synthesis.records import Constraint
 
 __all__ = ["Cross", "Histogram", "Noise", "Pixels", "PowerSpectrum", "Statistics", "Term"]
 
@@ -93,7 +96,7 @@ class Statistics(Prepared):
     arrays = ("target",)
 
     def prepare(self, context: Any) -> Loss:
-        return _weighted(self.weight, _loss(self, context, context.field(self.target)[0]))
+        return _weighted(self.weight, _loss(_wanted(self), context, context.field(self.target)[0]))
 
 
 @checked_class
@@ -128,31 +131,32 @@ class Cross(Prepared):
         template = context.field(self.template, standardize=False)[0]
         template = (template - np.nanmean(template)) / np.nanstd(template)
         target = None if self.target is None else context.field(self.target)[0]
-        return _weighted(self.weight, _loss(self, context, target, template))
+        return _weighted(self.weight, _loss(_wanted(self), context, target, template))
 
 
 def _weighted(weight: float, loss: Loss) -> Loss:
     return lambda fields: weight * loss(fields)
 
 
+def _wanted(term: Any, **more: Any) -> Constraint:
+    """What a term asks of the statistics."""
+    from .synthesis.records import Constraint
+
+    names = tuple(n for n in STATISTICS if n in term.statistics)
+    settings = ("reduction", "nharm", "use_variance")
+    own = {name: getattr(term, name) for name in settings if hasattr(term, name)}
+    return Constraint(names, **own, **more)
+
+
 def _loss(
-    term: Statistics | Cross,
-    context: Any,
-    target: Array | None,
-    template: Array | None = None,
-    match: str = "each",
+    constraint: Constraint, context: Any, target: Array | None, template: Array | None = None
 ) -> Loss:
     """Loss against a target (cells,), or of the cross statistics with a template."""
     import torch
 
     from .synthesis.filling import balance
     from .synthesis.objective import Layout, StatisticsLoss, make_domain, measure
-    from .synthesis.records import Constraint
 
-    names = tuple(n for n in STATISTICS if n in term.statistics)
-    constraint = Constraint(
-        names, term.reduction, term.nharm, use_variance=term.use_variance, match=match
-    )
     engine, coverage = context.engine, context.level.parameters.min_coverage
     unrelated = target is None
     if target is None:
@@ -202,27 +206,32 @@ class Pixels(Prepared):
     arrays = ("data", "sigma", "mask")
 
     def prepare(self, context: Any) -> Loss:
-        import torch
-
         data = context.values(self.data)
         if self.mask is not None:
             data = np.where(context.values(self.mask) > 0, data, np.nan)
-        values = context.field(data)[0]
-        if np.ndim(self.sigma):
-            sigma = context.field(self.sigma, standardize=False)[0]
-        else:
-            sigma = np.full(values.shape, self.sigma)
-        inverse = np.where(np.isnan(values) | ~(sigma > 0), 0, context.std / sigma)
-        # a mean over 4 cells (2 on a line) has an error that is smaller
-        inverse *= np.sqrt(context.cells_per_cell)
-        n: int = max(1, int(np.count_nonzero(inverse)))
-        wanted, inverse = context.tensor(np.nan_to_num(values)), context.tensor(inverse)
+        return _weighted(self.weight, pixels_loss(context, data, self.sigma))
 
-        def loss(fields: Any) -> Any:
-            r = (fields - wanted) * inverse
-            return self.weight * torch.mean(r * r, dtype=torch.float64) * (inverse.numel() / n)
 
-        return loss
+def pixels_loss(context: Any, data: Array, sigma: float | xr.DataArray | Array) -> Loss:
+    """Loss against values, with the standard deviation of their error."""
+    import torch
+
+    values = context.field(data)[0]
+    if np.ndim(sigma):
+        sigma = context.field(sigma, standardize=False)[0]
+    else:
+        sigma = np.full(values.shape, sigma)
+    inverse = np.where(np.isnan(values) | ~(sigma > 0), 0, context.std / sigma)
+    # a mean over 4 cells (2 on a line) has an error that is smaller
+    inverse *= np.sqrt(context.cells_per_cell)
+    n: int = max(1, int(np.count_nonzero(inverse)))
+    wanted, inverse = context.tensor(np.nan_to_num(values)), context.tensor(inverse)
+
+    def loss(fields: Any) -> Any:
+        r = (fields - wanted) * inverse
+        return torch.mean(r * r, dtype=torch.float64) * (inverse.numel() / n)
+
+    return loss
 
 
 @checked_class
@@ -254,8 +263,7 @@ class Noise(Prepared):
     arrays = ("data", "noise")
 
     def prepare(self, context: Any) -> Loss:
-        term = Statistics(self.data, self.statistics)
-        loss = _loss(term, context, context.field(self.data)[0], match="mean")
+        loss = _loss(_wanted(self, match="mean"), context, context.field(self.data)[0])
         noise = context.field(self.noise, standardize=False)
         noise = context.tensor(np.nan_to_num(np.concatenate([noise, -noise]) / context.std))
 

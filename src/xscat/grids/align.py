@@ -40,7 +40,12 @@ def align_to(da: xr.DataArray, grid: Grid, other: xr.DataArray, argument: str) -
             other = _align_dim(da, other, dim, argument)
     absent = [d for d in grid.dims if d not in other.dims]
     if absent:
-        raise GridError(f"{argument} has no dimension {', '.join(absent)}, which the field has")
+        one = {d: 0 for d in da.dims if d not in grid.dims}
+        way = f"`{argument}.broadcast_like(field{f'.isel({one})' if one else ''})`"
+        raise GridError(
+            f"{argument} has no dimension {', '.join(absent)}, which the field has"
+            f"{f': {way}' if argument in ('mask', 'region', 'frame', 'update') else ''}"
+        )
     for dim in grid.dims:
         n = len(other.chunksizes.get(dim, (1,)))
         if n > 1:

@@ -84,10 +84,11 @@ def _check_decoded(da: xr.DataArray) -> None:
     named = [d for d in bare if d in _CELL_NAMES]
     if named or (bare and bare[-1] == da.dims[-1] and sphere_level(da.shape[-1]) is not None):
         dim = named[0] if named else bare[-1]
+        line = decoding("cell_ids", dim, da.sizes[dim], scheme="ring")
         raise GridError(
             f"dimension {dim!r} has {da.sizes[dim]} values without a coordinate, which may be "
-            f"HEALPix cells: decode them, {decoding('cell_ids', dim, da.sizes[dim])} ('ring' for "
-            "healpy.read_map(..., nest=False), the default of healpy; level is log2(nside)), or "
+            f"HEALPix cells: decode them, {line} ('ring' for healpy.read_map(..., nest=False), "
+            "the default of healpy, else 'nested'; level is log2(nside)), or "
             f"name it, `dim={dim!r}`, if it is a line"
         )
 

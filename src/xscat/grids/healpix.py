@@ -121,7 +121,9 @@ class HealpixGrid:
         return result
 
 
-def decoding(name: Hashable, dim: Hashable, size: int, ids: str | None = None) -> str:
+def decoding(
+    name: Hashable, dim: Hashable, size: int, ids: str | None = None, scheme: str = "nested"
+) -> str:
     """The line that decodes a field whose cell numbers are not labelled, for messages.
 
     Parameters
@@ -132,13 +134,15 @@ def decoding(name: Hashable, dim: Hashable, size: int, ids: str | None = None) -
         Number of cells, which tells the level if it is that of a whole sphere.
     ids : str, optional
         Code of the numbers. Default: those of a whole sphere, or a variable of that name.
+    scheme : {"nested", "ring"}
+        How cells are numbered.
     """
     level = sphere_level(size)
     if ids is None:
         ids = "ids" if level is None else f"np.arange({size})"
     return (
         f"`field.assign_coords({{{name!r}: ({dim!r}, {ids}, {{'grid_name': 'healpix', 'level': "
-        f"{'level' if level is None else level}, 'indexing_scheme': 'nested'}})}})"
+        f"{'level' if level is None else level}, 'indexing_scheme': {scheme!r}}})}})"
         f".pipe(xdggs.decode, name={name!r})`"
     )
 

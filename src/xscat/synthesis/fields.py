@@ -303,6 +303,12 @@ def _precision(field: xr.DataArray, dtype: str | None) -> str:
 def _field_of(target: Any, like: xr.DataArray | None, mask: Any) -> xr.DataArray:
     """The field that gives the grid."""
     if isinstance(target, xr.Dataset):
+        if not set(STATISTICS) & set(target.data_vars):
+            raise TypeError(
+                "the target is a Dataset without statistics: of fields, select one, e.g. "
+                f"ds[{next(iter(target.data_vars), 'sst')!r}]; two components (spin=1 or 2) are "
+                "not synthesized together"
+            )
         if like is None:
             raise ValueError("from statistics alone there is no grid: pass like=, a field on it")
         return check_field(like, "like")

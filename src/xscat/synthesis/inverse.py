@@ -384,7 +384,7 @@ def separate(
 def _terms(name: Any, wanted: Any) -> tuple[Any, ...]:
     """Terms of a component."""
     if isinstance(wanted, xr.DataArray):
-        return (Statistics(wanted),)
+        return (Statistics(checked_array(f"component {name!r}", wanted)),)
     return checked_terms(f"components[{name!r}]", wanted)
 
 

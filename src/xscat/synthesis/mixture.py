@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..terms import Pixels, Statistics
+from ..terms import Statistics, pixels_loss
 from .denoising import amplified
 from .filling import balance
 from .multiscale import coarsened, filled
@@ -53,8 +53,7 @@ def solve_mixture(
                 between = _between(pair, targets, context, total, cross)
                 losses[f"the cross statistics of {a!r} and {b!r}"] = between
         if sigma is not None:
-            data_term: Any = Pixels
-            noise = data_term(mixture, sigma).prepare(context)
+            noise = pixels_loss(context, mixture, sigma)
             losses["the difference to the mixture"] = lambda u: noise(u.sum(0, keepdim=True))
         power = np.stack([_power(t, context) for t in targets])
         means = [0.0 if t is None else float(t.nanmean()) for t in targets]

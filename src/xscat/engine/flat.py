@@ -48,7 +48,7 @@ class FlatSpec:
     blind_to_mean: ClassVar[bool] = True
     """Whether no wavelet sees a constant."""
 
-    def build(self, known: Any) -> Flat:
+    def build(self, known: Any = None) -> Flat:
         """The transforms themselves."""
         return Flat(self)
 

@@ -24,7 +24,7 @@ class FramedSpec(FlatSpec):
     angles: Array
     """(y, x): directions in radians, from +x toward +y, from which orientations count."""
 
-    def build(self, known: Any) -> FramedFlat:
+    def build(self, known: Any = None) -> FramedFlat:
         """The transforms themselves."""
         return FramedFlat(self)
 

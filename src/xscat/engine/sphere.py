@@ -67,11 +67,13 @@ class SphereSpec:
     blind_to_mean: ClassVar[bool] = True
     """Whether no wavelet sees a constant."""
 
-    def build(self, known: Callable[[SphereSpec], Sphere]) -> Sphere:
+    def build(self, known: Callable[[SphereSpec], Sphere] | None = None) -> Sphere:
         """The transforms themselves, from others that may be known."""
         if self.parts:
             return Sphere.joined(self, [spec.build(known) for spec in self.parts])
-        return self.sphere_type()(self) if self.within is None else known(self.within).part(self)
+        if self.within is None:
+            return self.sphere_type()(self)
+        return (known or SphereSpec.build)(self.within).part(self)
 
     @classmethod
     def sphere_type(cls) -> type[Sphere]:

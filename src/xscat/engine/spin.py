@@ -41,7 +41,7 @@ class SpinFlatSpec(FlatSpec):
 
     spin: int
 
-    def build(self, known: Any) -> SpinFlat:
+    def build(self, known: Any = None) -> SpinFlat:
         """The transforms themselves."""
         return SpinFlat(self)
 

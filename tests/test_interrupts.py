@@ -15,6 +15,7 @@ import xarray as xr
 import xscat
 from helpers import line, plane, sphere
 from xscat import terms
+from xscat.synthesis import interrupt
 
 KWARGS = {"J": 1, "seed": 1, "max_iter": 8, "steps": 2, "progress": False}
 
@@ -175,6 +176,10 @@ def test_signals_while_dask_computes():
     try:
         with pytest.raises(KeyboardInterrupt):  # no search was begun
             signal.raise_signal(signal.SIGINT)
+    finally:
+        interrupt._finished()
+    interrupt._started(None)  # that computation is over, the next one is watched as well
+    try:
         assert interrupt.one_map(search, lambda: "nothing") is True
         with pytest.warns(UserWarning, match="interrupted"):
             assert interrupt.one_map(search, lambda: "nothing") == "nothing"
@@ -276,3 +281,18 @@ def test_nothing_is_swallowed_elsewhere(monkeypatch):
         small().scat.covariance(1)
     with pytest.raises(KeyboardInterrupt), dask.config.set(scheduler="synchronous"):
         small().chunk().scat.covariance(1).compute()
+
+
+def test_maps_of_an_abandoned_computation_are_not_begun(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(interrupt, "_handlers", [interrupted])
+    interrupt._started(None)
+    with pytest.raises(KeyboardInterrupt):  # before any map was begun
+        interrupt._on_signal(2, None)
+    interrupt._finished()
+    with pytest.warns(UserWarning, match="interrupted"):
+        assert interrupt.one_map(lambda: "searched", lambda: "nothing") == "nothing"
+    with interrupt.scope():
+        assert interrupt.one_map(lambda: "searched", lambda: "nothing") == "searched"

@@ -22,24 +22,26 @@ _lock = threading.Lock()
 _open = 0  # calls and computations of dask that are under way
 _begun = 0  # maps that they came to
 _warned = False
+_abandoned = False  # KeyboardInterrupt left dask, whose threads may come to further maps
 _stop = threading.Event()
 
 
 @contextmanager
-def scope() -> Iterator[None]:
+def scope(begins: bool = True) -> Iterator[None]:
     """What is stopped together: the maps of a call; those of all calls that overlap in time."""
-    _enter()
+    _enter(begins)
     try:
         yield
     finally:
         _leave()
 
 
-def _enter() -> None:
-    global _open, _begun, _warned
+def _enter(begins: bool = True) -> None:
+    """A call or a computation begins, or a map of one: of an abandoned one, it stays stopped."""
+    global _open, _begun, _warned, _abandoned
     with _lock:
-        if not _open:
-            _begun, _warned = 0, False
+        if begins if _abandoned else not _open:
+            _begun, _warned, _abandoned = 0, False, False
             _stop.clear()
         _open += 1
 
@@ -58,7 +60,7 @@ def requested() -> bool:
 def one_map(search: Callable[[], R], nothing: Callable[[], R]) -> R:
     """What is found of one map; nothing, if it was not begun or had not found anything."""
     global _begun
-    with scope():
+    with scope(begins=False):
         with _lock:
             _begun += 1
         if not requested():
@@ -113,9 +115,11 @@ def _finished(*_: Any) -> None:
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
-    if _begun and not requested():
-        _stop.set()
-    else:
+    global _abandoned
+    first = bool(_begun) and not requested()
+    _stop.set()
+    if not first:
+        _abandoned = True
         _handlers[0](number, frame)
 
 

@@ -33,12 +33,12 @@ SEARCH = {
     "optimizer": ["adam", None, 3, torch.optim.LBFGS],
     "callback": [5, "print", lambda loss: None],
     "dtype": ["float16", 3, int],
-    "boundary": ["periodical", None, 3, ["valid"]],
-    "frame": ["meridain", None, 5, DA],
+    "boundary": ["periodical", 3, ["valid"]],
+    "frame": ["meridain", 5, DA],
     "wavelet": ["haar", 3, xscat.Morlet],
     "progress": ["no", 1],
     "J": [0, -1, 2.5, True, "2", 99],
-    "L": [0, -1, 2.5, True, "2", None, 10**6],
+    "L": [0, -1, 2.5, True, "2", 10**6],
 }
 SYNTHESIS = {
     "seed": [-1, 1.5, "a", 10**30, True],
@@ -253,6 +253,8 @@ def test_every_public_function_checks_its_keywords():
     functions = [getattr(xscat, n) for n in xscat.__all__ if inspect.isfunction(getattr(xscat, n))]
     assert len(functions) > 30
     for function in functions:
+        if function is xscat.select:  # its keywords are names of dimensions
+            continue
         with pytest.raises(TypeError, match=rf"^{function.__name__}\(\) has no argument 'qwxyz'"):
             function(DA, qwxyz=1)
         assert pickle.loads(pickle.dumps(function)) is function
@@ -281,7 +283,7 @@ def test_frames_by_wrong_names(name):
 
 def test_statistics_in_a_frame_of_angles_make_no_field():
     stats = DA.scat.covariance(1, frame=0 * DA)
-    with pytest.raises(ValueError, match="angles of their own"):
+    with pytest.raises(ValueError, match="local frame of angles"):
         xscat.synthesize(stats, like=DA)
 
 

@@ -8,7 +8,7 @@ import xarray as xr
 import xscat
 from brute_force import convolve, morlets
 from helpers import assert_same, healpix, line, plane, sphere, texture
-from xscat.engine.flat import Flat
+from xscat.engine.compact import Compact
 from xscat.normalization import normalize
 
 GRIDS = {
@@ -226,7 +226,7 @@ def test_other_grids_are_an_error():
 
 def test_what_is_no_field_is_an_error():
     a, b = pair("plane")
-    with pytest.raises(TypeError, match="DataArray is needed, got ndarray"):
+    with pytest.raises(TypeError, match="b must be a DataArray, got ndarray"):
         a.scat.cross(b.values, J=1)
     with pytest.raises(TypeError, match="complex"):
         a.scat.cross(1j * b, J=1)
@@ -325,13 +325,13 @@ def test_pairs_of_every_time():
 
 def test_pairs_compute_the_wavelets_of_each_field_once(monkeypatch):
     filtered = []
-    first = Flat.first
+    first = Compact.first
 
     def counting(self, state, j, coverage):
         filtered.append(state.shape[0] * state.shape[1])
         return first(self, state, j, coverage)
 
-    monkeypatch.setattr(Flat, "first", counting)
+    monkeypatch.setattr(Compact, "first", counting)
     maps = stack("plane", *range(6), dim="frequency")
     maps.scat.cross(over="frequency", J=2)
     assert filtered == [6, 6]

@@ -397,7 +397,9 @@ def test_what_is_no_frame_is_an_error(tmp_path):
     da = plane(48, 44)
     with pytest.raises(ValueError, match="frame='north' is not one of 'meridian'"):
         da.scat.covariance(1, frame="north")
-    with pytest.raises(ValueError, match=r"frame has missing angles: fill them, e.g. .fillna\(0\)"):
+    with pytest.raises(
+        ValueError, match=r"frame has missing angles: fill them, e.g. `frame.fillna\(0\)`"
+    ):
         da.scat.covariance(1, frame=da.where(da > 1))
     with pytest.raises(xscat.GridError, match="a line has no orientations"):
         line(64).scat.covariance(1, frame=line(64))

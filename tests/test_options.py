@@ -27,17 +27,22 @@ def test_64_threads_with_options_of_their_own():
     da = plane(16, 16)
     barrier = threading.Barrier(64)
 
+    def values(**options):
+        return da.scat.covariance(1, statistics="S1", **options).S1.values.tobytes()
+
+    exact = {name: values(dtype=name) for name in ("float32", "float64")}
+    assert exact["float32"] != exact["float64"]
+
     def dtype(i):
         wanted = (None, "float32", "float64")[i % 3]
         barrier.wait()
         found = set()
         for _ in range(5):
             if wanted is None:  # those of the main thread
-                found.add(da.scat.covariance(1, statistics="S1").S1.dtype.name == "float64")
+                found.add(values() == exact["float64"])
                 continue
             with xscat.set_options(dtype=wanted, threads=1 + i % 3):
-                dtype = da.scat.covariance(1, statistics="S1").S1.dtype.name
-                found |= {dtype == wanted, get_options().threads == 1 + i % 3}
+                found |= {values() == exact[wanted], get_options().threads == 1 + i % 3}
         return found
 
     with ThreadPoolExecutor(64) as pool:

@@ -131,7 +131,9 @@ def _angles(batch: Batch, plan: Plan) -> Array:
         angle = engine.to_field(angle, j).cpu().numpy()
     if isinstance(plan.grid, HealpixGrid) and j > 0:
         angle = angle + _frame_turn(plan.grid, j)
-    return np.rad2deg(angle) % 180
+    degrees = np.rad2deg(angle) % 180
+    # what is a rounding error below 0 ends at 180, in the precision of the result if not here
+    return np.where(degrees.astype(plan.dtype) >= 180, 0, degrees)
 
 
 def _frame_turn(grid: HealpixGrid, j: int) -> Array:

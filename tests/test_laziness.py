@@ -127,7 +127,12 @@ def chunked(field):
     return field.chunk(time=1).assign_coords(field.coords)
 
 
-@pytest.mark.parametrize("kind", MAKE)
+QUICK = ("auto", "cross")  # the other kinds take half a minute each, and the same ways
+
+
+@pytest.mark.parametrize(
+    "kind", [k if k in QUICK else pytest.param(k, marks=pytest.mark.long) for k in MAKE]
+)
 def test_nothing_is_computed_and_no_coordinate_is_lazy(kind, stored):
     stats, path = stored[kind]
     field = chunked(FIELD[kind]())

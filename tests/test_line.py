@@ -32,15 +32,15 @@ def test_statistics_are_their_formulas(n, step):
 @given(lengths, st.integers(-200, 200))
 def test_translation_changes_nothing(n, shift):
     da = line(n)
-    stats = da.scat.covariance(3, boundary="periodic")
-    assert_same(da.roll(x=shift).scat.covariance(3, boundary="periodic"), stats)
+    stats = da.scat.covariance(3, boundary="periodic", dim="x")
+    assert_same(da.roll(x=shift).scat.covariance(3, boundary="periodic", dim="x"), stats)
 
 
 @given(lengths, boundaries)
 def test_mirror_conjugates(n, boundary):
     da = line(n)
-    mirrored = da.copy(data=da.values[::-1]).scat.covariance(2, boundary=boundary)
-    stats = da.scat.covariance(2, boundary=boundary)
+    mirrored = da.copy(data=da.values[::-1]).scat.covariance(2, boundary=boundary, dim="x")
+    stats = da.scat.covariance(2, boundary=boundary, dim="x")
     assert_same(mirrored, stats.assign(S3=stats.S3.conj(), S4=stats.S4.conj()))
     assert np.abs(stats.S3.imag).max() > 1e-5
 
@@ -49,17 +49,17 @@ def test_mirror_conjugates(n, boundary):
 def test_direction_is_that_of_the_coordinate(n, boundary):
     da = line(n, coords={"x": np.linspace(0, 1, n)})
     backwards = da.isel(x=slice(None, None, -1))
-    stats = da.scat.covariance(2, boundary=boundary)
-    assert_same(backwards.scat.covariance(2, boundary=boundary), stats)
+    stats = da.scat.covariance(2, boundary=boundary, dim="x")
+    assert_same(backwards.scat.covariance(2, boundary=boundary, dim="x"), stats)
 
 
 @given(lengths, boundaries, st.floats(0.1, 10), st.booleans(), st.floats(-100, 100))
 def test_linear_change_of_the_values(n, boundary, size, negative, b):
     a = -size if negative else size
     da = line(n)
-    stats = da.scat.covariance(2, boundary=boundary, statistics=("S1", "S2", "S3", "S4"))
+    stats = da.scat.covariance(2, boundary=boundary, dim="x", statistics=("S1", "S2", "S3", "S4"))
     factors = {"S1": size, "S2": size**2, "S3": a * size, "S4": size**2}
-    changed = (a * da + b).scat.covariance(2, boundary=boundary)
+    changed = (a * da + b).scat.covariance(2, boundary=boundary, dim="x")
     assert_same(changed, stats.assign({k: f * stats[k] for k, f in factors.items()}), tol=1e-9)
 
 

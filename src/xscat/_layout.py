@@ -118,7 +118,7 @@ def statistics_of(ds: xr.Dataset, names: Iterable[str] | None = None) -> list[st
         return [n for n in names if not is_std(n) and n not in AUXILIARY]
     names = [names] if isinstance(names, str) else list(names)
     for name in names:
-        require(ds, name, "this call")
+        require(ds, name, f"statistics={name!r}")
     return names
 
 

@@ -67,7 +67,7 @@ def mean_over_scales(ds: xr.Dataset, at: str = "ratio") -> xr.Dataset:
 
     def mean(var: xr.DataArray, there: xr.DataArray) -> xr.DataArray:
         # NaN among what the statistic is a mean of: no bound is known
-        number = there.sum("j1")
+        number = there.sum("j1").astype(var.real.dtype)
         total = var.where(there, 0).sum("j1", skipna=False)
         return (total / number.clip(1)).where(number > 0)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..parameters import Parameters
 
 _NAMES = ("level", "nside", "order", "resolution", "depth", "nest", "indexing_scheme")
-MAX_LEVEL = 10
+MIN_LEVEL, MAX_LEVEL = 2, 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,9 +148,9 @@ def decoding(
 
 
 def sphere_level(size: int) -> int | None:
-    """Level of the sphere with that many cells."""
+    """Level of the sphere with that many cells, if it is one that wavelets fit on."""
     level = (size // 12).bit_length() // 2
-    return level if size == 12 * 4**level else None
+    return level if level >= MIN_LEVEL and size == 12 * 4**level else None
 
 
 def find_cells(da: xr.DataArray) -> str | None:
@@ -190,10 +190,10 @@ def healpix_grid(da: xr.DataArray, name: str) -> HealpixGrid:
     (dim,) = ids.dims
     level, scheme = cell_scheme(da, name)
     nested, level = _nested(ids, level, scheme)
-    if not 2 <= level <= MAX_LEVEL:
+    if not MIN_LEVEL <= level <= MAX_LEVEL:
         raise GridError(
             f"level {level} (nside {2**level}) of {name!r} is not supported: "
-            f"levels 2 to {MAX_LEVEL} (nside 4 to {2**MAX_LEVEL}) are"
+            f"levels {MIN_LEVEL} to {MAX_LEVEL} (nside 4 to {2**MAX_LEVEL}) are"
         )
     n_sphere = 12 * 4**level
     bad = (nested < 0) | (nested >= n_sphere)

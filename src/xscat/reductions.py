@@ -140,7 +140,7 @@ def fft_ang(
     (cos, sin) of harmonic k by 2kα and (2k-1)α. With ``conjugate=False`` both parts
     are projected on the harmonics of the real part.
 
-    Standard deviations ``*_std`` beside the statistics become upper bounds, Σ |A| σ for the
+    Standard deviations ``*_std`` beside the statistics become upper bounds, ``Σ |A| σ`` for the
     projection Σ A x, whatever the correlations; `fft_ang_sigma` gives those of independent
     coefficients.
 
@@ -475,7 +475,7 @@ def _project_sigma(
 def _project_bound(
     sigma: xr.DataArray, dim: str, out: str, nharm: int, imaginary: bool, odd: bool
 ) -> xr.DataArray:
-    """Upper bounds Σ |A| σ of the standard deviations, whatever the correlations.
+    """Upper bounds ``Σ |A| σ`` of the standard deviations, whatever the correlations.
 
     Of a complex value the parts have projections of their own; the larger of both bounds it, by
     the triangle inequality for the pairs (A_real σ_real, A_imag σ_imag).

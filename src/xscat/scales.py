@@ -85,7 +85,7 @@ def scale_ft(ds: xr.Dataset) -> xr.Dataset:
 
     j1 being counted from the first for which all scales are there. Smooth dependence on scale
     ends in the first few numbers. Number 0 is sqrt(n) times `mean_over_scales`. Standard
-    deviations ``*_std`` become upper bounds, Σ |A| σ for the transform Σ A x.
+    deviations ``*_std`` become upper bounds, ``Σ |A| σ`` for the transform Σ A x.
 
     Parameters
     ----------

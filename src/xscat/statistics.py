@@ -244,8 +244,6 @@ def checked_field(
     mask: xr.DataArray | None,
 ) -> tuple[xr.DataArray, str | None]:
     """The field; of a spin field, its components in order, and their dimension."""
-    if spin not in (0, 1, 2):
-        raise ValueError(f"spin={spin!r} must be 0, 1 (vectors) or 2 (polarization)")
     if spin:
         if not isinstance(fields, xr.Dataset):
             fields = check_field(fields, mask=mask)
